@@ -1,0 +1,1 @@
+//! A scriptable SIP routing engine and SIP ⇄ XMPP gateway.

@@ -1,0 +1,3 @@
+//! The `sipjab` command.
+
+fn main() {}
