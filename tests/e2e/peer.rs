@@ -38,6 +38,31 @@ pub(crate) struct XmppServer {
     folder: TempDir,
 }
 
+/// Plays a scenario, a function of the peer, with each server: `scenario::prosody` and so on.
+macro_rules! each_peer {
+    ($scenario:ident) => {
+        mod $scenario {
+            use crate::peer::Peer;
+
+            #[test]
+            fn prosody() {
+                super::$scenario(Peer::Prosody);
+            }
+
+            #[test]
+            fn ejabberd() {
+                super::$scenario(Peer::Ejabberd);
+            }
+
+            #[test]
+            fn jabberd2() {
+                super::$scenario(Peer::Jabberd2);
+            }
+        }
+    };
+}
+pub(crate) use each_peer;
+
 impl Peer {
     /// Starts the server and waits until clients and components can connect.
     pub(crate) fn start(self) -> XmppServer {

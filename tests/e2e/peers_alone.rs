@@ -1,10 +1,11 @@
 //! The peers without the gateway: what fails here is not the gateway's fault.
 
 use crate::component::Component;
-use crate::peer::{COMPONENT, Peer};
+use crate::peer::{COMPONENT, Peer, each_peer};
 use crate::texts;
 use crate::xmpp_client::Client;
 
+each_peer!(client_and_component_talk);
 fn client_and_component_talk(peer: Peer) {
     let server = peer.start();
     let mut component = Component::connect(&server);
@@ -18,19 +19,4 @@ fn client_and_component_talk(peer: Peer) {
         assert_eq!(alice.next_message().child_text("body"), Some(text.as_str()));
         assert_eq!(component.next_message().child_text("body"), Some(text.as_str()));
     }
-}
-
-#[test]
-fn client_and_component_talk_prosody() {
-    client_and_component_talk(Peer::Prosody);
-}
-
-#[test]
-fn client_and_component_talk_ejabberd() {
-    client_and_component_talk(Peer::Ejabberd);
-}
-
-#[test]
-fn client_and_component_talk_jabberd2() {
-    client_and_component_talk(Peer::Jabberd2);
 }

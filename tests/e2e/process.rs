@@ -130,6 +130,11 @@ impl Process {
         self.child.wait().expect("the child is ours")
     }
 
+    /// The process number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

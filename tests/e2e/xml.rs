@@ -61,11 +61,6 @@ impl Inbox {
         Self(receiver)
     }
 
-    /// The next element, whatever it is; `None` when the time or the stream is over.
-    pub(crate) fn next(&self, patience: Duration) -> Option<Element> {
-        self.0.recv_timeout(patience).ok()
-    }
-
     /// The next element that `wanted` accepts; others are passed over.
     pub(crate) fn next_that(
         &self,

@@ -11,3 +11,6 @@ CREATE TABLE "roster-groups" (
     "collection-owner" TEXT NOT NULL, "object-sequence" INTEGER PRIMARY KEY, "jid" TEXT NOT NULL,
     "group" TEXT NOT NULL
 );
+CREATE TABLE "queue" (
+    "collection-owner" TEXT NOT NULL, "object-sequence" INTEGER PRIMARY KEY, "xml" TEXT NOT NULL
+);
