@@ -8,7 +8,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 
 /// How long anything on loopback may take before the test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -114,7 +115,7 @@ impl Process {
 
     /// Sends one signal to the process itself.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("the child is not yet reaped");
+        kill(self.pid(), signal).expect("the child is not yet reaped");
     }
 
     /// The exit status, waited for until `patience` ends.
@@ -136,13 +137,13 @@ impl Process {
     }
 
     fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+        Pid::from_raw(self.child.id().cast_signed())
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = kill_process_group(self.pid(), Signal::KILL);
+        let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.child.wait();
         if thread::panicking() {
             let lines = self.lines();

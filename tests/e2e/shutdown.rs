@@ -1,6 +1,6 @@
 //! SIGTERM lets what has begun come to its end.
 
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use std::time::Duration;
 
 use crate::load::{Link, Pace, deliver};
@@ -25,7 +25,7 @@ fn sigterm_under_load_leaves_nothing_unanswered() {
     let patience = Duration::from_secs(3);
     let fates = deliver(&mut agent, link, Pace::Rate(RATE), patience, &messages, |index| {
         if index == RATE as usize {
-            sipjab.process.signal(Signal::TERM);
+            sipjab.process.signal(Signal::SIGTERM);
         }
     });
     let before = &fates[..RATE as usize];
@@ -39,7 +39,7 @@ fn sighup_reloads() {
     let script = "fn request_route() { sl_send_reply(200, \"OK\"); }";
     let sipjab = Sipjab::start(&Setup::script(script));
     let mark = sipjab.process.mark();
-    sipjab.process.signal(Signal::HUP);
+    sipjab.process.signal(Signal::SIGHUP);
     assert!(sipjab.logs(mark, "script live", PATIENCE).is_some());
     let message = Outgoing::new("sip:a@sip.example", "sip:b@sip.example", "still here");
     assert_eq!(Agent::bind().ask(&message, sipjab.udp).status(), 200);

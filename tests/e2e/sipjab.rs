@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::peer::{COMPONENT, SECRET};
@@ -116,7 +116,7 @@ impl Sipjab {
 
     /// Asks the program to end and expects that it does, with exit code 0.
     pub(crate) fn terminate(mut self) -> Vec<String> {
-        self.process.signal(Signal::TERM);
+        self.process.signal(Signal::SIGTERM);
         let status = self.process.exit(PATIENCE + PATIENCE);
         let lines = self.process.lines();
         assert!(status.success(), "sipjab ended with {status}:\n{}", lines.join("\n"));
