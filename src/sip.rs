@@ -1,3 +1,5 @@
 //! SIP without IO: bytes, events and the time go in; bytes and things to do come out.
 
+pub mod target;
 pub mod transaction;
+pub mod transport;
