@@ -4,8 +4,9 @@
 mod client;
 mod key;
 #[cfg(test)]
-mod ladder;
+pub(crate) mod ladder;
 mod server;
+mod table;
 mod timer;
 mod wheel;
 
@@ -17,6 +18,7 @@ use smallvec::SmallVec;
 pub use client::{Client, ClientInput, ClientState};
 pub use key::{Branch, BranchMint, KeyHasher, KeySeed, Rfc2543, ServerKey};
 pub use server::{Refused, Server, ServerInput, ServerState};
+pub use table::{Fired, Full, Owner, Step, Table};
 pub use timer::{Timer, Timings};
 pub use wheel::{TimerId, Wheel};
 

@@ -101,13 +101,17 @@ fn creator(method: &str) -> &str {
 
 /// Host names are compared without case.
 fn hash_lowercase(host: &str, state: &mut impl Hasher) {
-    for byte in host.bytes() {
-        state.write_u8(byte.to_ascii_lowercase());
+    for piece in host.as_bytes().chunks(64) {
+        let mut lower = [0; 64];
+        let lower = &mut lower[..piece.len()];
+        lower.copy_from_slice(piece);
+        lower.make_ascii_lowercase();
+        state.write(lower);
     }
     state.write_u8(0xff);
 }
 
-/// The hasher for tables of [`ServerKey`]: a key is a hash already.
+/// The hasher for tables of [`ServerKey`] and of [`Branch`]: both are hashes already.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeyHasher(u64);
 
@@ -130,7 +134,7 @@ impl Hasher for KeyHasher {
 /// The identity of a client transaction of ours, as it travels in the Via branch parameter.
 ///
 /// Its text is the magic cookie, the worker, the transaction and a seal, all of fixed width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Branch {
     worker: u16,
     id: u64,
@@ -159,6 +163,13 @@ impl Branch {
         write_hex(&mut text[ID..SEAL], self.id);
         write_hex(&mut text[SEAL..], self.seal);
         BranchText(text)
+    }
+}
+
+/// The seal is a hash already, of the rest.
+impl Hash for Branch {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.seal);
     }
 }
 
@@ -273,6 +284,15 @@ mod tests {
         ];
         let distinct: HashSet<_> = others.into_iter().chain([first]).collect();
         assert_eq!(distinct.len(), others.len() + 1);
+    }
+
+    #[test]
+    fn s17_2_3_a_host_of_any_length_is_compared_without_case() {
+        let seed = KeySeed::new();
+        let key = |host: &str| seed.by_branch("z9hG4bKa", host, None, "MESSAGE");
+        let long = "a.EXAMPLE".repeat(20);
+        assert_eq!(key(&long.to_uppercase()), key(&long.to_lowercase()));
+        assert_ne!(key(&long), key(&long[1..]));
     }
 
     #[test]
