@@ -2,6 +2,7 @@
 
 mod body;
 mod cseq;
+pub mod dead_list;
 mod edit;
 mod error;
 mod escape;
@@ -15,6 +16,9 @@ mod name_addr;
 mod params;
 mod parse;
 mod reply;
+pub mod target;
+pub mod transaction;
+pub mod transport;
 mod uri;
 mod uri_edit;
 mod validate;
