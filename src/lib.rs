@@ -1,1 +1,3 @@
 //! A scriptable SIP routing engine and SIP ⇄ XMPP gateway.
+
+pub mod xmpp;
