@@ -9,6 +9,7 @@ pub mod element;
 pub mod error;
 pub mod framer;
 pub mod gate;
+pub mod iq;
 pub mod jid;
 pub mod ns;
 pub mod stanza;
