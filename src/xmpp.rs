@@ -4,6 +4,7 @@
 //! them through the [`gate`] (well-formedness) and notes where everything lies. What goes out is
 //! written by the [`writer`].
 
+pub mod backoff;
 pub mod condition;
 pub mod element;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod iq;
 pub mod jid;
 pub mod ns;
 pub mod stanza;
+pub mod stream;
 pub mod text;
 pub mod writer;
 
