@@ -1,3 +1,4 @@
 //! A scriptable SIP routing engine and SIP ⇄ XMPP gateway.
 
 pub mod sip;
+pub mod xmpp;
