@@ -10,7 +10,10 @@ use super::content::ContentError;
 ///
 /// A byte order mark outranks the label and is removed. An unknown charset is refused with 415,
 /// bytes that are invalid in their charset with 400.
-pub(super) fn decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>, ContentError> {
+pub(super) fn decode<'a>(
+    bytes: &'a [u8],
+    charset: Option<&str>,
+) -> Result<Cow<'a, str>, ContentError> {
     let label = charset.unwrap_or("utf-8").trim();
     let encoding = encoding(label)
         .ok_or_else(|| ContentError::UnknownCharset { charset: label.to_owned() })?;

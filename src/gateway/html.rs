@@ -47,6 +47,8 @@ pub fn html_document(xhtml: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xmpp::Stanza;
+    use crate::xmpp::ns::ContentNamespace;
 
     #[test]
     fn html_becomes_xhtml_im() {
@@ -114,5 +116,68 @@ mod tests {
             html_document("<p style='color: red'>x</p>").as_deref(),
             Some("<html><body><p style='color: red'>x</p></body></html>")
         );
+    }
+
+    /// Documents of random pieces, drawn from a fixed sequence.
+    #[test]
+    fn any_soup_gives_markup_that_the_gate_accepts() {
+        const PIECES: &[&str] = &[
+            "<",
+            ">",
+            "</",
+            "/>",
+            "<p>",
+            "</p>",
+            "<b",
+            "<b>",
+            "</b>",
+            "<li>",
+            "<ul>",
+            "</ul>",
+            " ",
+            "=",
+            "'",
+            "\"",
+            "&",
+            "&lt;",
+            "&#0;",
+            "&#xFFFE;",
+            "x",
+            "ü",
+            "\0",
+            "style=",
+            "color:red",
+            "<!--",
+            "-->",
+            "<![CDATA[",
+            "]]>",
+            "<img src=http://x alt='",
+            "<a href=\"http://y?",
+            "<x:p",
+            "xmlns:a=b",
+            "<script>",
+            "</script>",
+            "<?",
+            "<br",
+            ";",
+            "\u{FFFE}",
+            "\r\n",
+        ];
+        let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+        for _ in 0..20_000 {
+            let mut html = String::new();
+            for _ in 0..=seed % 24 {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                html.push_str(PIECES[(seed >> 20) as usize % PIECES.len()]);
+            }
+            let _ = plain_text(&html);
+            let Some(markup) = xhtml_im(&html) else { continue };
+            let stanza = format!("<message><html>{markup}</html></message>");
+            let gated = Stanza::parse(&stanza, ContentNamespace::Client);
+            assert!(gated.is_ok(), "{html:?} became {markup:?}: {gated:?}");
+            assert_eq!(xhtml_im(&markup).unwrap_or_default(), markup, "{html:?}");
+        }
     }
 }

@@ -159,3 +159,49 @@ pub fn notice_to_sender(
     }
     .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn failed(from: &str, to: &str) -> Message {
+        let text = format!(
+            "MESSAGE sip:x@y SIP/2.0\r\nFrom: {from};tag=1\r\nTo: {to}\r\nCall-ID: a\r\n\
+             CSeq: 7 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+        );
+        Message::parse(Bytes::from(text)).unwrap()
+    }
+
+    const IDS: RequestIds<'static> = RequestIds { tag: "t", call_id: "c", cseq: 1 };
+
+    #[test]
+    fn a_notice_comes_from_the_address_that_was_written_to() {
+        let failed = failed("\"Romeo\" <sip:romeo@example.net>", "<sip:juliet@example.com;user=x>");
+        let mapping = Mapping::default();
+        let notice = notice_to_sender(&failed, "Not\r\nFound", "Wilt thou?\nI", IDS, &mapping);
+        let message = notice.unwrap().message;
+        assert_eq!(message.request_uri(), "sip:romeo@example.net");
+        assert_eq!(message.to().unwrap().uri, "sip:romeo@example.net");
+        assert_eq!(message.from().unwrap().uri, "sip:juliet@example.com;user=x");
+        let body =
+            "Your message to juliet@example.com was not delivered: Not Found.\r\n> Wilt thou? I";
+        assert_eq!(message.body(), body.as_bytes());
+    }
+
+    #[test]
+    fn a_notice_needs_addresses_that_can_be_written() {
+        let folded = failed("<sip:romeo@example.net>", "<sip:juliet@\r\n example.com>");
+        assert!(notice_to_sender(&folded, "", "", IDS, &Mapping::default()).is_err());
+        let tel = failed("<tel:+123>", "<sip:juliet@example.com>");
+        assert!(notice_to_sender(&tel, "", "", IDS, &Mapping::default()).is_err());
+    }
+
+    #[test]
+    fn operators_write_their_own_notices() {
+        let wording = Wording { undelivered: "{reason}: {to} {text} {code} {".to_owned() };
+        assert_eq!(wording.undelivered("{text}", "weg", "x"), "weg: {text} x {code} {");
+        let quote = wording.undelivered("t", "r", &"ü".repeat(500));
+        assert!(quote.contains("ü… {code}") && quote.len() < 200);
+    }
+}

@@ -16,7 +16,9 @@ pub(super) enum Token<'a> {
 const HIDDEN: &[&str] =
     &["script", "style", "title", "head", "iframe", "object", "textarea", "noscript", "template"];
 
-/// Iterator over the tokens of a document.
+/// Iterator over the tokens of a document, up to the end of its first `<body>`.
+///
+/// XHTML-IM repeats the body in other languages (XEP-0071 §8 rule 4); one is enough.
 pub(super) struct Tokenizer<'a> {
     rest: &'a str,
 }
@@ -49,6 +51,9 @@ impl<'a> Tokenizer<'a> {
     fn closing_tag(&mut self) -> Token<'a> {
         let (name, rest) = split_name(&self.rest[2..]);
         self.rest = rest.split_once('>').map_or("", |(_, after)| after);
+        if name == "body" {
+            self.rest = "";
+        }
         Token::Close { name }
     }
 
@@ -181,6 +186,7 @@ mod tests {
             ("<script>never closed", "+script"),
             ("<p =x>y", "+p =x=[y]"),
             ("<p xml:lang='de'>", "+p xml:lang=de"),
+            ("<body>a</body><body>b</body>", "+body[a]-body"),
         ] {
             assert_eq!(words(html), read, "{html}");
         }
