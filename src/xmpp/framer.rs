@@ -413,17 +413,22 @@ fn tag_name(inside: &[u8]) -> &[u8] {
     &inside[..end.unwrap_or(inside.len())]
 }
 
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
 /// RFC 6120 §11.5 and §11.6: XML 1.0, in UTF-8.
 fn check_declaration(declaration: &[u8]) -> Result<(), FrameError> {
     const MALFORMED: FrameError = FrameError::NotWellFormed("XML declaration");
     let text = str::from_utf8(declaration).map_err(|_| MALFORMED)?;
     let inside = text.strip_prefix("<?xml").and_then(|text| text.strip_suffix("?>"));
-    let Some(mut rest) = inside else {
+    let named_xml = inside.filter(|inside| inside.is_empty() || inside.starts_with(is_blank));
+    let Some(mut rest) = named_xml else {
         return Err(FrameError::Restricted("processing instruction"));
     };
     let mut expected: &[&str] = &["version", "encoding", "standalone"];
     while !rest.trim_ascii().is_empty() {
-        if !rest.as_bytes().first().is_some_and(|byte| is_space(*byte)) {
+        if !rest.starts_with(is_blank) {
             return Err(MALFORMED);
         }
         let (name, after) = rest.split_once('=').ok_or(MALFORMED)?;
@@ -446,3 +451,6 @@ fn check_declaration(declaration: &[u8]) -> Result<(), FrameError> {
     }
     if expected.len() == 3 { Err(MALFORMED) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

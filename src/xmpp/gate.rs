@@ -525,3 +525,61 @@ fn is_name_start(c: char) -> bool {
 fn is_name_inner(c: char) -> bool {
     matches!(c, '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }
+
+#[cfg(test)]
+mod mutations;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xmpp::ns::ContentNamespace;
+
+    fn verdict(element: &str) -> Result<(), Malformed> {
+        check(element.as_bytes(), &Scope::new(ContentNamespace::Client), &Limits::DEFAULT)
+    }
+
+    #[test]
+    fn each_offence_has_its_name() {
+        use Malformed::*;
+        for (element, error) in [
+            ("<a>\x01</a>", Character),
+            ("<a>\u{ffff}</a>", Character),
+            ("<a b='1' b='2'/>", DuplicateAttribute),
+            ("<a xmlns:x='u' xmlns:y='u' x:b='1' y:b='2'/>", DuplicateAttribute),
+            ("<a xmlns:x='u&amp;' xmlns:y='u&#38;' x:b='1' y:b='2'/>", DuplicateAttribute),
+            ("<a></b>", Mismatch),
+            ("<a><b></a></b>", Mismatch),
+            ("<x:a/>", UndeclaredPrefix),
+            ("<a x:b='1'/>", UndeclaredPrefix),
+            ("<a><b xmlns:x='u'/><x:c/></a>", UndeclaredPrefix),
+            ("<a xmlns:x=''/>", Declaration),
+            ("<a xmlns:xmlns='u'/>", Declaration),
+            ("<a xmlns='http://www.w3.org/2000/xmlns/'/>", Declaration),
+            ("<a>&nbsp;</a>", Entity),
+            ("<a>&#0;</a>", Reference),
+            ("<a>& b</a>", Reference),
+            ("<a><!-- --></a>", Restricted),
+            ("<a><?b?></a>", Restricted),
+            ("<!DOCTYPE a>", Restricted),
+            ("<a>]]></a>", Syntax("]]> in text")),
+            ("<a b='<'/>", Syntax("< in an attribute value")),
+            ("<a/><b/>", Syntax("text behind the element")),
+        ] {
+            assert_eq!(verdict(element), Err(error), "{element}");
+        }
+        let latin_1 = b"<a>\xe9</a>";
+        let scope = Scope::new(ContentNamespace::Client);
+        assert_eq!(check(latin_1, &scope, &Limits::DEFAULT), Err(Utf8));
+    }
+
+    #[test]
+    fn nesting_and_declarations_are_bounded() {
+        let nested = |n: usize| format!("{}{}", "<a>".repeat(n), "</a>".repeat(n));
+        assert_eq!(verdict(&nested(100)), Ok(()));
+        assert_eq!(verdict(&nested(101)), Err(Malformed::TooMany("nested elements")));
+        let declaring: String = (0..300).map(|i| format!("<a xmlns:p{i}='u'/>")).collect();
+        assert_eq!(verdict(&format!("<a>{declaring}</a>")), Ok(()));
+        let attributes: String = (0..65).map(|i| format!(" a{i}=''")).collect();
+        assert_eq!(verdict(&format!("<a{attributes}/>")), Err(Malformed::TooMany("attributes")));
+    }
+}

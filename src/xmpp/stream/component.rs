@@ -330,11 +330,11 @@ impl Component {
                 self.deadline = now + self.config.idle;
                 self.events.push_back(Event::Ready);
             }
-            (State::Ready, Kind::Nonza) | (State::Closing, _) | (State::Closed, _) => {}
-            (State::Ready, _) if self.is_own_pong(&stanza) => {}
-            (State::Ready, _) => self.events.push_back(Event::Stanza(stanza)),
-            // COMPAT(any server): features before the handshake mean nothing on this stream.
-            (State::AwaitingHandshake, Kind::Nonza) => {}
+            // Nothing else is defined for this stream, so a later version may define it.
+            (_, Kind::Nonza) => {}
+            (State::Ready | State::Closing, _) if is_own_pong(&stanza) => {}
+            // The server sends until it has seen our closing tag, and what it sent is gone for it.
+            (State::Ready | State::Closing, _) => self.events.push_back(Event::Stanza(stanza)),
             _ => self.fail(CloseReason::Protocol("stanza before the handshake")),
         }
     }
@@ -368,12 +368,6 @@ impl Component {
             .finish();
         self.is_probing = true;
         self.deadline = now + self.config.ping_timeout;
-    }
-
-    fn is_own_pong(&self, stanza: &Stanza) -> bool {
-        stanza.kind() == Kind::Iq
-            && matches!(stanza.type_attribute().as_deref(), Some("result" | "error"))
-            && stanza.id().is_some_and(|id| id.starts_with(PROBE_ID))
     }
 
     /// Ends the stream with a stream error of ours.
@@ -414,6 +408,12 @@ pub fn write_stream_error(out: &mut Vec<u8>, condition: StreamCondition) {
     out.extend_from_slice(CLOSING_TAG);
 }
 
+fn is_own_pong(stanza: &Stanza) -> bool {
+    stanza.kind() == Kind::Iq
+        && matches!(stanza.type_attribute().as_deref(), Some("result" | "error"))
+        && stanza.id().is_some_and(|id| id.starts_with(PROBE_ID))
+}
+
 /// XEP-0114 §3: the proof that we know the secret.
 fn handshake(stream_id: &str, secret: &str) -> String {
     use std::fmt::Write;
@@ -445,3 +445,6 @@ fn is_refusal(condition: StreamCondition) -> bool {
             | UnsupportedVersion
     )
 }
+
+#[cfg(test)]
+mod tests;
