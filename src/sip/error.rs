@@ -16,8 +16,8 @@ pub enum ParseError {
     /// A status line without a code from 100 to 699.
     #[error("the status code is not between 100 and 699")]
     StatusCode,
-    /// No empty line ends the header block.
-    #[error("no empty line ends the headers")]
+    /// The last header line has no line break.
+    #[error("the message ends within a line")]
     Unterminated,
     /// The header block is longer than allowed.
     #[error("the header block is too long")]

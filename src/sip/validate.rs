@@ -46,6 +46,9 @@ pub enum Finding {
     /// Like [`Finding::CSeqMethod`], in a request of unknown method.
     #[error("the method is unknown and CSeq names another")]
     UnknownMethod,
+    /// The message ends without the empty line behind its headers.
+    #[error("no empty line ends the headers")]
+    Unterminated,
     /// The body is shorter than Content-Length.
     #[error("the body is shorter than Content-Length")]
     ShortBody,
@@ -62,6 +65,7 @@ impl Finding {
             Self::RequestUriHeaders => (400, "Headers in Request-URI"),
             Self::HeaderLine | Self::BareCr => (400, "Bad Header Line"),
             Self::CSeqMethod => (400, "CSeq Method Mismatch"),
+            Self::Unterminated => (400, "Missing Empty Line"),
             Self::ShortBody => (400, "Content-Length Beyond Body"),
             Self::Repeated(id) => (400, repeated(*id)),
             Self::Header(HeaderError::Missing(id)) => (400, missing(*id)),
@@ -214,6 +218,9 @@ impl Message {
     }
 
     fn check_length(&self) -> Result<(), Finding> {
+        if self.bytes_at(self.blank).is_empty() {
+            return Err(Finding::Unterminated);
+        }
         match self.content_length()? {
             Some(length) if length > self.body().len() => Err(Finding::ShortBody),
             _ => Ok(()),
