@@ -3,6 +3,8 @@
 mod mutation;
 mod rfc4475;
 mod rfc5118;
+mod rfc7247;
+mod rfc7572;
 
 use std::path::{Path, PathBuf};
 
