@@ -1,1 +1,4 @@
 //! A scriptable SIP routing engine and SIP ⇄ XMPP gateway.
+
+pub mod config;
+pub mod diagnostic;
