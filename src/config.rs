@@ -104,6 +104,19 @@ impl Config {
         Self::parse(&text, &path.display().to_string(), base_dir, known_modules)
     }
 
+    /// The configuration for a script that has none: every setting at its default.
+    pub fn with_defaults(script: &Path) -> Self {
+        Self {
+            base_dir: PathBuf::new(),
+            script: ScriptConfig::new(script),
+            workers: value::cores(),
+            sip: SipConfig::default(),
+            modules: BTreeMap::new(),
+            store: StoreConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+
     /// The configuration in `text`, called `name` in messages, with paths relative to `base_dir`.
     pub fn parse(
         text: &str,

@@ -1,5 +1,8 @@
 //! A scriptable SIP routing engine and SIP ⇄ XMPP gateway.
 
+pub mod cli;
 pub mod config;
 pub mod diagnostic;
+pub mod modules;
 pub mod script;
+pub mod server;

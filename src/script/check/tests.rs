@@ -16,6 +16,7 @@ fn catalogue() -> Catalogue {
         export("is_method", &["names"], &[Str], ANY),
         export("ruri", &[], &[], ANY),
         export("log", &["value"], &[Any], ANY),
+        export("replace", &["pattern", "text"], &[Regex, Str], REQUEST),
         export("stanza_to", &[], &[], ANY_XMPP),
     ])
     .with_globals(["DEBUG"])
@@ -176,9 +177,10 @@ const STATEMENTS: &[(&str, &[&str])] = &[
 
 #[test]
 fn statements_have_these_findings() {
+    let checker = checker();
     for (statement, expected) in STATEMENTS {
         let script = format!("fn request_route() {{\n{statement}\n}}\n");
-        assert_eq!(lines(&checker().check_text("r", &script)), *expected, "{statement}");
+        assert_eq!(lines(&checker.check_text("r", &script)), *expected, "{statement}");
     }
 }
 
@@ -249,8 +251,9 @@ const SCRIPTS: &[(&str, &[&str])] = &[
 
 #[test]
 fn scripts_have_these_findings() {
+    let checker = checker();
     for (script, expected) in SCRIPTS {
-        assert_eq!(lines(&checker().check_text("r", script)), *expected, "{script}");
+        assert_eq!(lines(&checker.check_text("r", script)), *expected, "{script}");
     }
 }
 
@@ -268,13 +271,15 @@ const GOOD: &[&str] = &[
     "fn request_route() { try { throw \"x\"; } catch (e) { log(e); } let x = loop { break 3; }; log(x); }",
     "fn request_route() { if search(\"^a.*(b|c)$\") || !is_method(`A${1}`) { return; } do { log(1); } while false; }",
     "fn request_route() { \"x\".log(); let x = 1; { let y = x; log(y); } x += 1; log(x ?? 2); }",
+    "fn request_route() { let s = ruri(); s.replace(\"(\", \")\"); replace(\"a\", \"b\"); }",
     "fn request_route() { \"x\".shown(); } fn shown() { log(this); }",
 ];
 
 #[test]
 fn good_scripts_have_no_findings() {
+    let checker = checker();
     for script in GOOD {
-        assert_eq!(lines(&checker().check_text("r", script)), [""; 0], "{script}");
+        assert_eq!(lines(&checker.check_text("r", script)), [""; 0], "{script}");
     }
 }
 

@@ -128,17 +128,20 @@ impl World<'_> {
         if let Some(id) = self.script_function(unit, &call.name, written) {
             return Target::Function(id);
         }
+        let registered = self.library.arities("", &call.name);
+        let is_registered = registered.is_some_and(|arities| arities.contains(&passed));
+        // A method is more likely one of its object's own than a function of the catalogue.
+        if call.is_method && is_registered {
+            return Target::Exists;
+        }
         let mut forms = self.catalogue.forms(&call.name).peekable();
         let is_exported = forms.peek().is_some();
         if let Some(export) = forms.find(|export| export.params.len() == passed) {
             return Target::Export(export);
         }
         let keyword = KEYWORDS.iter().find(|(name, _)| *name == call.name);
-        if keyword.is_some_and(|(_, arities)| arities.is_empty() || arities.contains(&passed)) {
-            return Target::Exists;
-        }
-        let registered = self.library.arities("", &call.name);
-        if registered.is_some_and(|arities| arities.contains(&passed) && !is_exported) {
+        let is_keyword = keyword.is_some_and(|(_, n)| n.is_empty() || n.contains(&passed));
+        if is_keyword || (is_registered && !is_exported) {
             return Target::Exists;
         }
         let is_function = self.units[unit].forms(&call.name).next().is_some();
