@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::case::{Case, Reply, Work};
 use crate::error::Error;
-use crate::program::{Program, Site};
+use crate::program::{Program, Purpose, Site};
 
 /// The name for options and JSON.
 pub(crate) const NAME: &str = "kamailio";
@@ -16,14 +16,11 @@ pub(crate) const HOW_TO_INSTALL: &str = "\
 Kamailio is not installed, so that only sipjab is measured. To compare:
     apt-get install kamailio kamailio-xmpp-modules gcc libc6-dev";
 
-/// Said below the table.
-pub(crate) const NOTES: &str = "\
-Kamailio: 4 children, -x tlsf, -m 4096 (its transactions need it). Its xmpp module dies at the first
-stream header (kamailio#4154) and runs here behind a preloaded library that mends the list it trips over.";
-
-/// Shared memory in MB. A transaction keeps 12.5 KB for 5 s, so that the default of 64 MB is full
-/// at 1,000 messages a second, and saturation needs thousands of megabytes.
-const SHARED_MEMORY: &str = "4096";
+/// The most shared memory that it gets, in MB; less when the machine has less to spare.
+///
+/// A transaction keeps 13 KB for 5 s, so that the default of 64 MB is full at 1,000 messages a
+/// second, and saturation needs thousands of megabytes.
+const SHARED_MEMORY: u64 = 6144;
 /// Private memory of each process in MB.
 const PRIVATE_MEMORY: &str = "16";
 
@@ -35,6 +32,8 @@ const PLACES: [&str; 2] = ["/usr/sbin/kamailio", "/usr/local/sbin/kamailio"];
 pub(crate) struct Kamailio {
     binary: PathBuf,
     version: String,
+    /// In MB.
+    shared_memory: u64,
 }
 
 impl Kamailio {
@@ -44,7 +43,8 @@ impl Kamailio {
             let output = Command::new(&binary).arg("-v").output().ok()?;
             let text = String::from_utf8_lossy(&output.stdout);
             let version = text.strip_prefix("version: kamailio ")?.split_whitespace().next()?;
-            Some(Self { version: version.to_owned(), binary })
+            let shared_memory = SHARED_MEMORY.min(spare_memory()? / 2);
+            Some(Self { version: version.to_owned(), binary, shared_memory })
         })
     }
 }
@@ -66,12 +66,24 @@ impl Program for Kamailio {
         let config = site.folder.join("kamailio.cfg");
         fs::write(&config, configuration(case.work, site))?;
         let mut command = Command::new(&self.binary);
-        command.args(["-DD", "-E", "-x", "tlsf", "-m", SHARED_MEMORY, "-M", PRIVATE_MEMORY]);
+        command.args(["-DD", "-E", "-x", "tlsf", "-M", PRIVATE_MEMORY]);
+        if case.work != Work::StatelessReply {
+            command.arg("-m").arg(self.shared_memory.to_string());
+        }
         command.arg("-f").arg(config).arg("-w").arg(site.folder).arg("-Y").arg(site.folder);
         if case.work.is_gateway() {
             command.env("LD_PRELOAD", build_shim(site.folder)?);
         }
         Ok(command)
+    }
+
+    fn notes(&self) -> String {
+        format!(
+            "Kamailio: 4 children, -x tlsf, -m {} for transactions, shared memory touched in advance except for \
+             the memory figure.\nIts xmpp module dies at the first stream header (kamailio#4154) \
+             and runs here behind a preloaded library\nthat mends the list it trips over.",
+            self.shared_memory
+        )
     }
 
     fn uri_of_xmpp_user(&self) -> &'static str {
@@ -84,7 +96,8 @@ impl Program for Kamailio {
 }
 
 fn configuration(work: Work, site: Site<'_>) -> String {
-    let Site { listen, xmpp, outbound, .. } = site;
+    let Site { purpose, listen, xmpp, outbound, .. } = site;
+    let reserve = if purpose == Purpose::Speed { "yes" } else { "no" };
     let (xmpp_host, xmpp_port) = (xmpp.ip(), xmpp.port());
     let module = match work.is_gateway() {
         false => String::new(),
@@ -115,6 +128,8 @@ debug=-1
 log_stderror=yes
 children=4
 auto_aliases=no
+shm_force_alloc={reserve}
+mlock_pages={reserve}
 disable_tcp=yes
 listen=udp:{listen}
 loadmodule "tm.so"
@@ -138,4 +153,11 @@ fn build_shim(folder: &Path) -> Result<PathBuf, Error> {
         true => Ok(library),
         false => Err(Error::Shim(String::from_utf8_lossy(&output.stderr).into_owned())),
     }
+}
+
+/// The memory that programs can have without swapping, in MB.
+fn spare_memory() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? / 1024)
 }

@@ -11,7 +11,7 @@ use crate::lane::Lane;
 use crate::load::{Load, Pace};
 use crate::options::Options;
 use crate::process::Process;
-use crate::program::{Program, Site};
+use crate::program::{Program, Purpose, Site};
 use crate::sip_sink::SipSink;
 use crate::stanza_lane::StanzaLane;
 use crate::tally::Tally;
@@ -19,8 +19,10 @@ use crate::template::Token;
 use crate::uac::Uac;
 use crate::xmpp_server::XmppServer;
 
-/// How long a program may take until it answers, connected to its XMPP server.
-const STARTUP: Duration = Duration::from_secs(15);
+/// How long a program may take until it answers, connected to its XMPP server, its memory touched.
+const STARTUP: Duration = Duration::from_secs(60);
+/// The longest warm-up.
+const WARM_UP: Duration = Duration::from_secs(1);
 /// How long nothing may arrive until what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(2);
 /// The load of the latency phase, messages per second.
@@ -39,7 +41,7 @@ pub(crate) struct Sample {
     pub(crate) rate: f64,
     /// 99th percentile of the latency in ms at 1,000 messages per second.
     pub(crate) p99: f64,
-    /// Memory in MB after saturation.
+    /// Memory in MB that a fresh start holds after a phase of 10,000 messages per second.
     pub(crate) memory: f64,
     /// What was lost, refused or doubled, and in which phase.
     pub(crate) faults: Vec<String>,
@@ -59,27 +61,46 @@ struct Phase {
     missing: u32,
     /// Messages that arrived there twice.
     doubled: u32,
+    /// Messages that the clock asked for and the benchmark had no time to send.
+    late: u32,
     cpu: Duration,
 }
 
 impl Bench<'_> {
     /// Measures `program` doing `case`, in processes and folders of its own.
     pub(crate) fn measure(&self, program: &dyn Program, case: &Case) -> Result<Sample, Error> {
+        let mut sample = self.start(program, case, Purpose::Speed)?;
+        let memory = self.start(program, case, Purpose::Memory)?;
+        sample.memory = memory.memory;
+        sample.faults.extend(memory.faults);
+        Ok(sample)
+    }
+
+    /// Starts the program, runs the phases for `purpose`, ends the program.
+    fn start(&self, program: &dyn Program, case: &Case, purpose: Purpose) -> Result<Sample, Error> {
         let folder = tempfile::tempdir()?;
         let xmpp = XmppServer::start()?;
         let mut sink = SipSink::new()?;
-        let listen = free_port()?;
-        let site =
-            Site { folder: folder.path(), listen, xmpp: xmpp.address(), outbound: sink.address()? };
+        let site = Site {
+            purpose,
+            folder: folder.path(),
+            listen: free_port()?,
+            xmpp: xmpp.address(),
+            outbound: sink.address()?,
+        };
         let mut process = Process::start(program.prepare(case, site)?, folder.path())?;
-        let mut uac = Uac::new(listen, program.uri_of_xmpp_user())?;
+        let mut uac = Uac::new(site.listen, program.uri_of_xmpp_user())?;
         self.wait_ready(case, &mut process, &mut uac, &xmpp)?;
         let mut stanzas = StanzaLane::new(&xmpp, &mut sink, program.jid_of_sip_user());
         let lane: &mut dyn Lane = match case.work {
             Work::XmppToMessage => &mut stanzas,
             _ => &mut uac,
         };
-        let sample = self.phases(case, &mut process, lane, &xmpp);
+        let mut run = Run { bench: self, case, process: &mut process, lane, xmpp: &xmpp };
+        let sample = match purpose {
+            Purpose::Speed => run.speed(),
+            Purpose::Memory => run.memory(),
+        };
         process.check()?;
         sample
     }
@@ -114,53 +135,72 @@ impl Bench<'_> {
         }
         Ok(())
     }
-
-    fn phases(
-        &self,
-        case: &Case,
-        process: &mut Process,
-        lane: &mut dyn Lane,
-        xmpp: &XmppServer,
-    ) -> Result<Sample, Error> {
-        let mut sample = Sample::default();
-        let saturation = Pace::Closed { in_flight: self.options.in_flight };
-        let mut run = |phase, pace, length, name: &str| {
-            let load = Load { phase, pace, length, stop: &self.stop };
-            let phase = run_phase(load, case, process, lane, xmpp)?;
-            let faults = phase.faults(pace, length);
-            sample.faults.extend(faults.into_iter().map(|fault| format!("{name}: {fault}")));
-            Ok::<_, Error>(phase)
-        };
-        let length = self.options.phase;
-        run(1, saturation, length.min(Duration::from_secs(1)), "warm-up")?;
-        let light = run(2, Pace::Open { per_second: LIGHT }, length, "1,000/s")?;
-        let heavy = run(3, Pace::Open { per_second: HEAVY }, length, "10,000/s")?;
-        let full = run(4, saturation, length, "saturation")?;
-        sample.p99 = light.tally.p99().map_or(f64::NAN, |p99| p99.as_secs_f64() * 1e3);
-        sample.cpu_heavy = heavy.cpu_per_message();
-        sample.cpu_saturation = full.cpu_per_message();
-        sample.rate = full.tally.rate();
-        sample.memory = process.memory()? as f64 / 1e6;
-        Ok(sample)
-    }
 }
 
-fn run_phase(
-    load: Load<'_>,
-    case: &Case,
-    process: &mut Process,
-    lane: &mut dyn Lane,
-    xmpp: &XmppServer,
-) -> Result<Phase, Error> {
-    process.check()?;
-    xmpp.begin(load.phase);
-    let before = process.cpu()?;
-    let tally = load.run(lane)?;
-    let (missing, doubled) = match case.work {
-        Work::MessageToXmpp => wait_arrivals(xmpp, tally.answered - tally.refused()),
-        _ => (0, 0),
-    };
-    Ok(Phase { tally, missing, doubled, cpu: process.cpu()?.saturating_sub(before) })
+/// A started program and both ends of its work.
+struct Run<'a> {
+    bench: &'a Bench<'a>,
+    case: &'a Case,
+    process: &'a mut Process,
+    lane: &'a mut dyn Lane,
+    xmpp: &'a XmppServer,
+}
+
+impl Run<'_> {
+    /// Everything but memory.
+    fn speed(&mut self) -> Result<Sample, Error> {
+        let Options { phase, in_flight, .. } = *self.bench.options;
+        let saturation = Pace::Closed { in_flight };
+        let warm_up = self.phase(1, saturation, phase.min(WARM_UP))?;
+        let light = self.phase(2, Pace::Open { per_second: LIGHT }, phase)?;
+        let heavy = self.phase(3, Pace::Open { per_second: HEAVY }, phase)?;
+        let full = self.phase(4, saturation, phase)?;
+        Ok(Sample {
+            cpu_saturation: full.cpu_per_message(),
+            cpu_heavy: heavy.cpu_per_message(),
+            rate: full.tally.rate(),
+            p99: light.tally.p99().map_or(f64::NAN, |p99| p99.as_secs_f64() * 1e3),
+            memory: f64::NAN,
+            faults: [
+                ("warm-up", warm_up),
+                ("1,000/s", light),
+                ("10,000/s", heavy),
+                ("saturation", full),
+            ]
+            .into_iter()
+            .flat_map(|(name, phase)| phase.faults(name))
+            .collect(),
+        })
+    }
+
+    /// Memory only.
+    fn memory(&mut self) -> Result<Sample, Error> {
+        let heavy = self.phase(1, Pace::Open { per_second: HEAVY }, self.bench.options.phase)?;
+        let memory = self.process.memory()? as f64 / 1e6;
+        Ok(Sample { memory, faults: heavy.faults("memory"), ..Sample::default() })
+    }
+
+    fn phase(&mut self, number: u16, pace: Pace, length: Duration) -> Result<Phase, Error> {
+        self.process.check()?;
+        self.xmpp.begin(number);
+        let before = self.process.cpu()?;
+        let tally = Load { phase: number, pace, length, stop: &self.bench.stop }.run(self.lane)?;
+        let (missing, doubled) = match self.case.work {
+            Work::MessageToXmpp => wait_arrivals(self.xmpp, tally.answered - tally.refused()),
+            _ => (0, 0),
+        };
+        let cpu = self.process.cpu()?.saturating_sub(before);
+        let late = match pace {
+            Pace::Closed { .. } => 0,
+            Pace::Open { per_second } => {
+                let planned = (f64::from(per_second) * length.as_secs_f64()) as u32;
+                Some(planned.saturating_sub(tally.sent()))
+                    .filter(|late| *late > planned / 100)
+                    .unwrap_or(0)
+            }
+        };
+        Ok(Phase { tally, missing, doubled, late, cpu })
+    }
 }
 
 /// Waits for `expected` messages at the XMPP server; how many are missing, how many came twice.
@@ -183,23 +223,21 @@ impl Phase {
         self.cpu.as_secs_f64() * 1e6 / f64::from(self.tally.answered)
     }
 
-    fn faults(&self, pace: Pace, length: Duration) -> Vec<String> {
+    fn faults(&self, name: &str) -> Vec<String> {
         let tally = &self.tally;
-        let refused = tally.codes.range(300..).map(|(code, count)| (*count, code.to_string()));
-        let mut counts = vec![(tally.lost(), "without an answer".to_owned())];
-        counts.extend(refused.map(|(count, code)| (count, format!("answered {code}"))));
-        counts.push((tally.duplicates, "answered twice".to_owned()));
-        counts.push((self.missing, "accepted and not delivered".to_owned()));
-        counts.push((self.doubled, "delivered twice".to_owned()));
-        if let Pace::Open { per_second } = pace {
-            let planned = (f64::from(per_second) * length.as_secs_f64()) as u32;
-            let behind = planned.saturating_sub(tally.sent());
-            counts
-                .push((if behind > planned / 100 { behind } else { 0 }, "not sent in time".into()));
-        }
         let sent = tally.sent();
-        let told = counts.into_iter().filter(|(count, _)| *count > 0);
-        told.map(|(count, what)| format!("{count} of {sent} {what}")).collect()
+        let refused =
+            tally.codes.range(300..).map(|(code, count)| (*count, format!("answered {code}")));
+        let others = [
+            (tally.lost(), "without an answer"),
+            (tally.duplicates, "answered twice"),
+            (self.missing, "accepted and not delivered"),
+            (self.doubled, "delivered twice"),
+            (self.late, "more were not sent in time"),
+        ];
+        let others = others.into_iter().map(|(count, what)| (count, what.to_owned()));
+        let told = refused.chain(others).filter(|(count, _)| *count > 0);
+        told.map(|(count, what)| format!("{name}: {count} of {sent} {what}")).collect()
     }
 }
 

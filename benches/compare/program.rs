@@ -7,9 +7,19 @@ use std::process::Command;
 use crate::case::Case;
 use crate::error::Error;
 
+/// What a program is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its speed: it may take all memory that it could need in advance.
+    Speed,
+    /// Its memory: it takes what it needs when it needs it.
+    Memory,
+}
+
 /// Where a program runs and whom it talks to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Site<'a> {
+    pub(crate) purpose: Purpose,
     /// An empty folder, for its files.
     pub(crate) folder: &'a Path,
     /// Where it must listen, over UDP.
@@ -33,6 +43,9 @@ pub(crate) trait Program {
 
     /// Writes its configuration for `case` and says how it is started, in the foreground.
     fn prepare(&self, case: &Case, site: Site<'_>) -> Result<Command, Error>;
+
+    /// What a reader of its figures must know.
+    fn notes(&self) -> String;
 
     /// The SIP URI that leads to a user at `xmpp.example`.
     fn uri_of_xmpp_user(&self) -> &'static str;

@@ -37,7 +37,7 @@ pub(crate) static METRICS: &[Metric] = &[
         of: |s| s.rate,
     },
     Metric { name: "p99_ms_1000", title: "p99 ms, 1,000/s", decimals: 2, of: |s| s.p99 },
-    Metric { name: "memory_mb", title: "memory MB", decimals: 1, of: |s| s.memory },
+    Metric { name: "memory_mb", title: "memory MB, 10,000/s", decimals: 1, of: |s| s.memory },
 ];
 
 /// All rounds of one program in one case.
@@ -76,14 +76,16 @@ impl Cell {
 pub(crate) struct Results {
     /// Name and title of each program, in the table's order.
     pub(crate) programs: Vec<(&'static str, String)>,
+    notes: Vec<String>,
     cells: Vec<Cell>,
 }
 
 impl Results {
     /// No samples yet.
     pub(crate) fn new(programs: &[Box<dyn Program>]) -> Self {
+        let notes = programs.iter().map(|program| program.notes()).collect();
         let programs = programs.iter().map(|program| (program.name(), program.title())).collect();
-        Self { programs, cells: Vec::new() }
+        Self { programs, notes, cells: Vec::new() }
     }
 
     /// Adds a round.
@@ -167,17 +169,20 @@ fn print_faults(results: &Results, options: &Options) {
 }
 
 fn print_notes(results: &Results, options: &Options) {
-    let rounds = options.rounds;
     println!(
-        "\nMedians of {rounds} rounds, programs in turn; ratio is sipjab/Kamailio. \
-         Saturation: {} messages in flight.\n\
-         CPU is user and system time of all processes; memory counts shared pages once. \
-         ! marks cells with a fault listed above.",
-        options.in_flight
+        "\nMedians of {} rounds, programs in turn; ratio is sipjab/Kamailio. Saturation: {} \
+         messages in flight.\nCPU is user and system time of all processes. Memory is that of a \
+         fresh start after {} s at 10,000/s,\nshared pages counted once. ! marks cells with a \
+         fault listed above.",
+        options.rounds,
+        options.in_flight,
+        options.phase.as_secs_f64()
     );
-    if results.programs.iter().any(|(name, _)| *name == kamailio::NAME) {
-        println!("{}", kamailio::NOTES);
-    } else {
+    for note in &results.notes {
+        println!("{note}");
+    }
+    if options.program.is_none() && results.programs.iter().all(|(name, _)| *name != kamailio::NAME)
+    {
         println!("{}", kamailio::HOW_TO_INSTALL);
     }
 }

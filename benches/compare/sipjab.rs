@@ -35,6 +35,10 @@ impl Program for Sipjab {
         Ok(command)
     }
 
+    fn notes(&self) -> String {
+        "sipjab: one worker per core, the settings of a new installation.".to_owned()
+    }
+
     fn uri_of_xmpp_user(&self) -> &'static str {
         "sip:bob@xmpp.example"
     }
