@@ -35,6 +35,14 @@ impl Pace {
         }
     }
 
+    /// How many messages of a phase were not sent in time; up to one in a hundred does not count.
+    pub(crate) fn behind(self, length: Duration, tally: &Tally) -> u32 {
+        let Pace::Open { per_second } = self else { return 0 };
+        let planned = (length.as_secs_f64() * f64::from(per_second)) as u32;
+        let behind = planned.saturating_sub(tally.sent());
+        if behind > planned / 100 { behind } else { 0 }
+    }
+
     /// How long nothing needs to be sent unless something is answered.
     fn rest(self, elapsed: Duration, tally: &Tally) -> Duration {
         match self {

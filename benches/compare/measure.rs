@@ -190,15 +190,7 @@ impl Run<'_> {
             _ => (0, 0),
         };
         let cpu = self.process.cpu()?.saturating_sub(before);
-        let late = match pace {
-            Pace::Closed { .. } => 0,
-            Pace::Open { per_second } => {
-                let planned = (f64::from(per_second) * length.as_secs_f64()) as u32;
-                Some(planned.saturating_sub(tally.sent()))
-                    .filter(|late| *late > planned / 100)
-                    .unwrap_or(0)
-            }
-        };
+        let late = pace.behind(length, &tally);
         Ok(Phase { tally, missing, doubled, late, cpu })
     }
 }

@@ -143,7 +143,7 @@ fn read_until(stream: &mut TcpStream, end: &str) {
     let mut heard = Vec::new();
     while !heard.ends_with(end.as_bytes()) {
         let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
+        stream.read_exact(&mut byte).expect("the server keeps the stream open");
         heard.extend(byte);
     }
 }
