@@ -1,0 +1,31 @@
+//! The program with real XMPP servers, SIPp and bad company, on loopback only.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::disallowed_methods, reason = "real processes are waited for in real time")]
+
+// the cast
+mod component;
+mod fake_server;
+mod load;
+mod peer;
+mod port;
+mod process;
+mod sip;
+mod sip_agent;
+mod sipjab;
+mod sipp;
+mod texts;
+mod xml;
+mod xmpp_client;
+
+// the plays
+mod bad_script;
+mod bad_sip;
+mod bad_xmpp;
+mod errors;
+mod iq;
+mod messages;
+mod peers_alone;
+mod reload;
+mod restart;
+mod shutdown;
+mod with_sipp;

@@ -1,0 +1,109 @@
+//! The XMPP servers that the gateway is tried with, each started in a folder of its own.
+
+mod ejabberd;
+mod jabberd2;
+mod prosody;
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::port;
+use crate::process::Process;
+
+/// The domain of the server's own users.
+pub(crate) const DOMAIN: &str = "xmpp.example";
+/// The domain of the component.
+pub(crate) const COMPONENT: &str = "sip.example";
+/// The component's secret and every account's password.
+pub(crate) const SECRET: &str = "secret";
+/// The accounts.
+pub(crate) const USERS: [&str; 3] = ["alice", "bob", "carol"];
+
+/// The servers that can play every scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    Prosody,
+    Ejabberd,
+    Jabberd2,
+}
+
+/// A running server, stopped when dropped.
+pub(crate) struct XmppServer {
+    /// Where clients connect.
+    pub(crate) client_port: u16,
+    /// Where components connect.
+    pub(crate) component_port: u16,
+    processes: Vec<Process>,
+    folder: TempDir,
+}
+
+/// Plays a scenario, a function of the peer, with each server: `scenario::prosody` and so on.
+macro_rules! each_peer {
+    ($scenario:ident) => {
+        mod $scenario {
+            use crate::peer::Peer;
+
+            #[test]
+            fn prosody() {
+                super::$scenario(Peer::Prosody);
+            }
+
+            #[test]
+            fn ejabberd() {
+                super::$scenario(Peer::Ejabberd);
+            }
+
+            #[test]
+            fn jabberd2() {
+                super::$scenario(Peer::Jabberd2);
+            }
+        }
+    };
+}
+pub(crate) use each_peer;
+
+impl Peer {
+    /// Starts the server and waits until clients and components can connect.
+    pub(crate) fn start(self) -> XmppServer {
+        let mut server = XmppServer {
+            client_port: port::free(),
+            component_port: port::free(),
+            processes: Vec::new(),
+            folder: TempDir::with_prefix("sipjab-peer-").unwrap(),
+        };
+        server.start(self);
+        server
+    }
+}
+
+impl XmppServer {
+    /// Starts the server again on the ports and data that it had.
+    pub(crate) fn start(&mut self, peer: Peer) {
+        self.processes = match peer {
+            Peer::Prosody => vec![prosody::start(self)],
+            Peer::Ejabberd => vec![ejabberd::start(self)],
+            Peer::Jabberd2 => jabberd2::start(self),
+        };
+    }
+
+    /// Kills the server; its ports and data stay reserved.
+    pub(crate) fn stop(&mut self) {
+        self.processes.clear();
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Fills in a configuration: `@FOLDER@`, `@CLIENT_PORT@` and the other words between `@`.
+    fn fill(&self, template: &str) -> String {
+        template
+            .replace("@FOLDER@", self.folder().to_str().expect("temporary folders are ASCII"))
+            .replace("@CLIENT_PORT@", &self.client_port.to_string())
+            .replace("@COMPONENT_PORT@", &self.component_port.to_string())
+            .replace("@DOMAIN@", DOMAIN)
+            .replace("@COMPONENT@", COMPONENT)
+            .replace("@SECRET@", SECRET)
+    }
+}

@@ -1,0 +1,153 @@
+//! The program under test, with a configuration and a script in a folder of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::peer::{COMPONENT, SECRET};
+use crate::process::{PATIENCE, Process};
+
+/// The gateway script that ships.
+const GATEWAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/gateway.rhai");
+
+/// What goes into the folder before the program starts.
+pub(crate) struct Setup {
+    /// The route script.
+    pub(crate) script: String,
+    /// The port of the XMPP server, when there is one.
+    pub(crate) component_port: Option<u16>,
+    /// Further lines of `[modules.xmpp]`.
+    pub(crate) xmpp: String,
+}
+
+impl Setup {
+    /// A script and no XMPP server.
+    pub(crate) fn script(script: &str) -> Self {
+        Self { script: script.into(), component_port: None, xmpp: String::new() }
+    }
+
+    /// The shipped gateway in front of the server at `component_port`.
+    pub(crate) fn gateway(component_port: u16) -> Self {
+        let script = fs::read_to_string(GATEWAY).expect("scripts/gateway.rhai ships");
+        Self { script, component_port: Some(component_port), xmpp: String::new() }
+    }
+
+    /// Requests from XMPP go to this SIP agent.
+    pub(crate) fn outbound_proxy(mut self, agent: SocketAddr) -> Self {
+        self.xmpp += &format!("outbound_proxy = \"sip:{agent}\"\n");
+        self
+    }
+
+    /// When the SIP sender is answered.
+    pub(crate) fn reply(mut self, when: &str) -> Self {
+        self.xmpp += &format!("reply = \"{when}\"\n");
+        self
+    }
+
+    fn configuration(&self) -> String {
+        let mut text = format!(
+            "script = \"route.rhai\"\n\
+             [sip]\n\
+             listen = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\n\
+             domains = [\"{COMPONENT}\"]\n"
+        );
+        if let Some(port) = self.component_port {
+            text += &format!(
+                "[modules.xmpp]\n\
+                 backend = \"component\"\n\
+                 xmpp_host = \"127.0.0.1\"\n\
+                 xmpp_port = {port}\n\
+                 xmpp_password = \"{SECRET}\"\n\
+                 xmpp_domain = \"{COMPONENT}\"\n\
+                 dialect = \"rfc\"\n{}",
+                self.xmpp
+            );
+        }
+        text + "[store]\nurl = \"sqlite:sipjab.db\"\n"
+    }
+}
+
+/// A running program.
+pub(crate) struct Sipjab {
+    /// Where it listens for datagrams.
+    pub(crate) udp: SocketAddr,
+    /// Where it listens for connections.
+    pub(crate) tcp: SocketAddr,
+    /// Its log.
+    pub(crate) process: Process,
+    folder: TempDir,
+}
+
+impl Sipjab {
+    /// Starts the program and waits until its listeners are bound.
+    pub(crate) fn start(setup: &Setup) -> Self {
+        let folder = folder_with(&setup.configuration(), &setup.script);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sipjab"));
+        command.arg("run").arg("-c").arg(folder.path().join("sipjab.toml"));
+        let process = Process::start("sipjab", &command);
+        let is_ready = |line: &str| line.contains("ready") && !line.contains("component ready");
+        let ready = process.wait_for_after(0, PATIENCE, is_ready);
+        assert!(ready.is_some(), "sipjab is not ready:\n{}", process.lines().join("\n"));
+        let lines = process.lines().join("\n");
+        Self { udp: listener(&lines, "udp:"), tcp: listener(&lines, "tcp:"), process, folder }
+    }
+
+    /// Starts the program and waits until the XMPP server has accepted its handshake.
+    pub(crate) fn start_connected(setup: &Setup) -> Self {
+        let sipjab = Self::start(setup);
+        sipjab.process.wait_for("component ready");
+        sipjab
+    }
+
+    /// Overwrites the script, as an editor does.
+    pub(crate) fn write_script(&self, script: &str) {
+        fs::write(self.folder.path().join("route.rhai"), script).unwrap();
+    }
+
+    /// Waits for `words` in the log after `mark`.
+    pub(crate) fn logs(&self, mark: usize, words: &str, patience: Duration) -> Option<String> {
+        self.process.wait_for_after(mark, patience, |line| line.contains(words))
+    }
+
+    /// Asks the program to end and expects that it does, with exit code 0.
+    pub(crate) fn terminate(mut self) -> Vec<String> {
+        self.process.signal(Signal::SIGTERM);
+        let status = self.process.exit(PATIENCE + PATIENCE);
+        let lines = self.process.lines();
+        assert!(status.success(), "sipjab ended with {status}:\n{}", lines.join("\n"));
+        lines
+    }
+}
+
+/// Runs the program to its end with a configuration that it must not accept.
+pub(crate) fn run_to_end(subcommand: &str, configuration: &str, script: &str) -> Output {
+    let folder = folder_with(configuration, script);
+    Command::new("timeout")
+        .args(["20", env!("CARGO_BIN_EXE_sipjab"), subcommand, "-c"])
+        .arg(folder.path().join("sipjab.toml"))
+        .output()
+        .unwrap()
+}
+
+fn folder_with(configuration: &str, script: &str) -> TempDir {
+    let folder = TempDir::with_prefix("sipjab-").unwrap();
+    let write = |name: &str, text: &str| fs::write(Path::join(folder.path(), name), text).unwrap();
+    write("sipjab.toml", configuration);
+    write("route.rhai", script);
+    folder
+}
+
+/// The address behind `scheme` in the log.
+fn listener(lines: &str, scheme: &str) -> SocketAddr {
+    let found = lines.split(scheme).skip(1).find_map(|rest| {
+        let end =
+            rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != ':');
+        rest[..end.unwrap_or(rest.len())].trim_end_matches(':').parse().ok()
+    });
+    found.unwrap_or_else(|| panic!("no listener {scheme} in the log:\n{lines}"))
+}

@@ -1,0 +1,31 @@
+//! SIPp, a SIP load generator that knows nothing of us, with the scenarios in `tests/e2e/sipp/`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::port;
+use crate::process::find;
+
+/// Plays `scenario` against `target`: so many calls at so many per second, all of them good.
+pub(crate) fn play(scenario: &str, transport: &str, calls: u32, rate: u32, target: SocketAddr) {
+    let folder = TempDir::with_prefix("sipjab-sipp-").unwrap();
+    let errors = folder.path().join("errors.log");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sipp").join(scenario);
+    let output = Command::new(find("sipp", "sip-tester"))
+        .arg("-sf")
+        .arg(file)
+        .args(["-m", &calls.to_string(), "-r", &rate.to_string(), "-t", transport])
+        .args(["-i", "127.0.0.1", "-p", &port::free().to_string(), "-nostdin"])
+        .args(["-timeout", "60s", "-timeout_error", "-trace_err", "-error_file"])
+        .arg(&errors)
+        .arg(target.to_string())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let errors = fs::read_to_string(errors).unwrap_or_default();
+    assert!(output.status.success(), "SIPp {scenario} ended with {}: {errors}", output.status);
+}

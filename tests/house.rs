@@ -1,0 +1,166 @@
+//! The rules of the house that neither the compiler nor a lint holds.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The longest a file may be, its unit tests not counted.
+const LONGEST_FILE: usize = 600;
+
+/// Each layer, and the layers of ours that it may use besides itself.
+const BORDERS: &[(&str, &[&str])] = &[
+    ("sip", &[]),
+    ("xmpp", &[]),
+    ("gateway", &["sip", "xmpp"]),
+    ("net", &["sip", "xmpp", "clock"]),
+    ("store", &["clock"]),
+    ("script", &["sip", "xmpp", "gateway", "clock", "diagnostic"]),
+    ("modules", &["script", "sip", "xmpp", "gateway", "store"]),
+    ("engine", &[
+        "script", "modules", "gateway", "sip", "xmpp", "net", "store", "clock", "config",
+        "diagnostic",
+    ]),
+    ("migrate", &["modules"]),
+    ("clock", &[]),
+];
+
+#[test]
+fn no_layer_imports_upward() {
+    let mut offences = Vec::new();
+    for (path, text) in sources() {
+        let layer = layer_of(&path);
+        let Some((_, allowed)) = BORDERS.iter().find(|(name, _)| *name == layer) else { continue };
+        for (number, line) in code_lines(&text) {
+            for used in used_layers(line) {
+                if used != layer && !allowed.contains(&used) {
+                    let place = format!("{}:{number}", path.display());
+                    offences.push(format!("{place}: {layer} may not use {used}"));
+                }
+            }
+        }
+    }
+    assert!(offences.is_empty(), "\n{}", offences.join("\n"));
+}
+
+#[test]
+fn no_file_is_too_long() {
+    for (path, text) in sources() {
+        let length = without_tests(&text).lines().count();
+        assert!(length <= LONGEST_FILE, "{} has {length} lines", path.display());
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for (path, text) in sources() {
+        let is_described = text.starts_with("//!") || text.starts_with("#![doc = include_str!(");
+        let is_test = path.ends_with("tests.rs");
+        assert!(is_described || is_test, "{} has no //! line", path.display());
+    }
+}
+
+/// A module is a folder with code and documentation, and it is registered.
+#[test]
+fn every_module_folder_is_complete() {
+    let listed: BTreeSet<_> = sipjab::modules::ALL.iter().map(|it| it.name.to_owned()).collect();
+    let mut found = BTreeSet::new();
+    for entry in root("modules").read_dir().unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        for file in [format!("{name}.rs"), "README.md".into()] {
+            assert!(folder.join(&file).exists(), "modules/{name}/{file} is missing");
+        }
+        found.insert(name);
+    }
+    assert_eq!(found, listed, "modules/ and src/modules.rs disagree");
+}
+
+#[test]
+fn modules_are_listed_in_alphabetical_order() {
+    assert!(sipjab::modules::ALL.iter().map(|module| module.name).is_sorted());
+}
+
+/// The layer that a file belongs to: the folder or file below `src`, or `modules`.
+fn layer_of(path: &Path) -> &str {
+    let below = path.strip_prefix(root("src")).ok();
+    let first = below.and_then(|below| below.components().next());
+    let name = first.and_then(|first| first.as_os_str().to_str()).unwrap_or("modules");
+    name.trim_end_matches(".rs")
+}
+
+/// Our own layers in `crate::…` paths of a line, `use crate::{a::…, b::…}` included.
+fn used_layers(line: &str) -> Vec<&str> {
+    let mut used = Vec::new();
+    for rest in line.split("crate::").skip(1) {
+        if let Some(list) = rest.strip_prefix('{') {
+            used.extend(top_level_names(list));
+        } else {
+            used.push(first_name(rest));
+        }
+    }
+    used
+}
+
+/// The first names of a `{…}` list, those within inner braces not counted.
+fn top_level_names(list: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let parts = list.split(|letter: char| {
+        depth += i32::from(letter == '{') - i32::from(letter == '}');
+        letter == ',' && depth == 0
+    });
+    parts.map(|part| first_name(part.trim())).filter(|name| !name.is_empty()).collect()
+}
+
+fn first_name(path: &str) -> &str {
+    path.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or("")
+}
+
+/// Numbered statements of a file without its tests and comments; a `use` over lines counts as one.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let code = without_tests(text);
+    let mut number = 1;
+    code.split_inclusive(';').flat_map(move |statement| {
+        let is_use = statement.trim_start().starts_with("use ");
+        let first = number + statement.len() - statement.trim_start().len();
+        let mut line = if is_use { first.min(number) } else { number };
+        number += statement.matches('\n').count();
+        let parts: Vec<&str> = if is_use { vec![statement] } else { statement.lines().collect() };
+        let numbered: Vec<_> = parts
+            .into_iter()
+            .map(|part| {
+                line += 1;
+                (line - 1, part)
+            })
+            .filter(|(_, part)| !part.trim_start().starts_with("//"))
+            .collect();
+        numbered
+    })
+}
+
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+}
+
+/// Every Rust file of the program and its modules, with its text.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut folders = vec![root("src"), root("modules")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+fn root(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
