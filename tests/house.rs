@@ -17,10 +17,21 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("store", &["clock"]),
     ("script", &["sip", "xmpp", "gateway", "clock", "diagnostic"]),
     ("modules", &["script", "sip", "xmpp", "gateway", "store"]),
-    ("engine", &[
-        "script", "modules", "gateway", "sip", "xmpp", "net", "store", "clock", "config",
-        "diagnostic",
-    ]),
+    (
+        "engine",
+        &[
+            "script",
+            "modules",
+            "gateway",
+            "sip",
+            "xmpp",
+            "net",
+            "store",
+            "clock",
+            "config",
+            "diagnostic",
+        ],
+    ),
     ("migrate", &["modules"]),
     ("clock", &[]),
 ];
