@@ -131,7 +131,7 @@ const STATEMENTS: &[(&str, &[&str])] = &[
     (
         "nat::fix();",
         &[
-            "error 2:6 nothing is imported as `nat` (write `import \"…\" as nat;` at the top of the file)",
+            "error 2:1 nothing is imported as `nat` (write `import \"…\" as nat;` at the top of the file)",
         ],
     ),
     (
@@ -165,6 +165,12 @@ const STATEMENTS: &[(&str, &[&str])] = &[
     (
         "const A = 1; A = 2;",
         &["error 2:14 `A` is a constant and cannot be changed (define it with `let`)"],
+    ),
+    (
+        "log(1)\nlog(2);",
+        &[
+            "error 3:1 a `;` is missing before this (every statement but the last of a block ends with `;`)",
+        ],
     ),
     ("break;", &["error 2:1 `break` stands outside of a loop"]),
     (
