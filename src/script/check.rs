@@ -98,6 +98,7 @@ impl Checker {
                         let finding =
                             units[importer].finding(Severity::Error, at, error.to_string());
                         findings.push(finding);
+                        units[importer].aliases.insert(alias, None);
                         continue;
                     }
                 };

@@ -323,7 +323,7 @@ fn imported_files_are_checked_too() {
 
 #[test]
 fn imports_that_cannot_be_loaded_are_placed() {
-    let route = "import \"../x\" as x;\nimport \"gone\" as gone;\nimport \"bad\" as bad;\nimport \"a\" + \"b\" as c;\nfn request_route() { bad::any(1); }";
+    let route = "import \"../x\" as x;\nimport \"gone\" as gone;\nimport \"bad\" as bad;\nimport \"a\" + \"b\" as c;\nfn request_route() { bad::any(1); gone::any(); log(gone::X); }";
     let found = in_folder(&[("route.rhai", route), ("bad.rhai", "fn x( {")]);
     assert_eq!(found[0], "route.rhai error 1:8 `../x` leaves the script folder");
     assert!(found[1].starts_with("route.rhai error 2:8 cannot read `gone`: "), "{}", found[1]);
