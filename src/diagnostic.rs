@@ -20,6 +20,9 @@ impl fmt::Display for Severity {
     }
 }
 
+/// Longer lines are shown in part, around the carets.
+const MAX_LINE: usize = 160;
+
 /// One finding in a text file.
 ///
 /// `Display` renders it without colour: `file:line:column`, the message, the line with carets,
@@ -118,10 +121,14 @@ impl Diagnostic {
     }
 
     fn excerpt(&self, out: &mut String, paint: &Paint) {
-        let before = self.source.chars().take(self.column - 1);
+        let is_shown = |c: &char| *c == '\t' || !c.is_control();
+        let skipped = self.column.saturating_sub(MAX_LINE / 2).min(self.source.chars().count());
+        let skipped = if self.source.chars().count() > MAX_LINE { skipped } else { 0 };
+        let shown = self.source.chars().skip(skipped).take(MAX_LINE).filter(is_shown);
+        let shown: String = shown.collect();
+        let before = self.source.chars().take(self.column - 1).skip(skipped).filter(is_shown);
         let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        let carets = "^".repeat(self.width);
-        let shown: String = self.source.chars().filter(|c| *c == '\t' || !c.is_control()).collect();
+        let carets = "^".repeat(self.width.min(MAX_LINE / 2));
         let _ = write!(out, "\n{:5} | {shown}\n      | ", self.line);
         let _ = write!(out, "{indent}{}{carets}{}", paint.accent, paint.off);
     }
@@ -210,6 +217,15 @@ mod tests {
     fn control_characters_of_a_line_do_not_reach_the_terminal() {
         let finding = Diagnostic::about(Severity::Error, "f", "m").at("a\x1b[2Jb", 1, 1, 1);
         assert!(!finding.to_string().contains('\x1b'));
+    }
+
+    #[test]
+    fn of_a_very_long_line_the_part_around_the_carets_is_shown() {
+        let line = format!("{}here{}", "a".repeat(5000), "b".repeat(5000));
+        let shown = Diagnostic::about(Severity::Error, "f", "m").at(&line, 1, 5001, 4).to_string();
+        let (excerpt, carets) = shown.rsplit_once('\n').unwrap();
+        assert_eq!(carets.find('^'), excerpt.lines().last().unwrap().find("here"));
+        assert!(shown.len() < 500);
     }
 
     #[test]

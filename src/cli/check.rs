@@ -9,7 +9,7 @@ use clap::Args;
 use super::{ConfigFile, FINDINGS, FINE, UNREADABLE, wants_colour};
 use crate::config::{Config, ConfigError};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::script;
+use crate::server;
 
 const EXIT_CODES: &str = "\
 Findings go to standard output, one after the other, as
@@ -54,7 +54,7 @@ impl Check {
             },
         };
         let path = self.script.as_deref().unwrap_or(&config.script.file);
-        match script::checker(&config) {
+        match server::checker(&config) {
             Ok(checker) => checker
                 .check_file(path)
                 .map_err(|error| unreadable(&format!("{}: {error}", path.display()))),

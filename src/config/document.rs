@@ -50,7 +50,12 @@ impl Document {
     pub(super) fn finding(&self, message: impl Into<String>, span: Range<usize>) -> Diagnostic {
         let mut finding =
             Diagnostic::about(Severity::Error, &*self.name, message).at_span(&self.text, span);
-        finding.source = secret::hide(&finding.source);
+        let shown = secret::hide(&finding.source);
+        if shown != finding.source {
+            // The carets would tell the secret's length.
+            finding.width = 1;
+            finding.source = shown;
+        }
         finding
     }
 

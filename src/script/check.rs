@@ -98,6 +98,7 @@ impl Checker {
                         let finding =
                             units[importer].finding(Severity::Error, at, error.to_string());
                         findings.push(finding);
+                        units[importer].aliases.insert(alias, None);
                         continue;
                     }
                 };
@@ -117,7 +118,7 @@ impl Checker {
         match Unit::parse(&self.engine, name, text, self.catalogue.globals()) {
             Ok(unit) => Some(unit),
             Err(error) => {
-                let (message, help) = syntax::explain(&error);
+                let (message, help) = syntax::explain(&error, text);
                 findings.push(Diagnostic { help, ..unit::at_error(name, text, &error, message) });
                 None
             }

@@ -40,8 +40,9 @@ fn check_call(world: &World<'_>, unit: usize, call: &Call) -> Vec<Diagnostic> {
             let namespace = call.namespace.as_deref().unwrap_or_default();
             let help = format!("write `import \"…\" as {namespace};` at the top of the file");
             let aliases = file.aliases.keys().map(String::as_str);
-            let finding = error(format!("nothing is imported as `{namespace}`")).with_help(help);
-            vec![finding.with_suggestion(namespace, aliases)]
+            let message = format!("nothing is imported as `{namespace}`");
+            let finding = file.finding(Severity::Error, call.namespace_at, message);
+            vec![finding.with_help(help).with_suggestion(namespace, aliases)]
         }
         Target::Nothing if may_be_a_closure(world, call) => Vec::new(),
         Target::Nothing => vec![unknown(world, unit, call)],

@@ -131,7 +131,7 @@ const STATEMENTS: &[(&str, &[&str])] = &[
     (
         "nat::fix();",
         &[
-            "error 2:6 nothing is imported as `nat` (write `import \"…\" as nat;` at the top of the file)",
+            "error 2:1 nothing is imported as `nat` (write `import \"…\" as nat;` at the top of the file)",
         ],
     ),
     (
@@ -165,6 +165,12 @@ const STATEMENTS: &[(&str, &[&str])] = &[
     (
         "const A = 1; A = 2;",
         &["error 2:14 `A` is a constant and cannot be changed (define it with `let`)"],
+    ),
+    (
+        "log(1)\nlog(2);",
+        &[
+            "error 3:1 a `;` is missing before this (every statement but the last of a block ends with `;`)",
+        ],
     ),
     ("break;", &["error 2:1 `break` stands outside of a loop"]),
     (
@@ -317,7 +323,7 @@ fn imported_files_are_checked_too() {
 
 #[test]
 fn imports_that_cannot_be_loaded_are_placed() {
-    let route = "import \"../x\" as x;\nimport \"gone\" as gone;\nimport \"bad\" as bad;\nimport \"a\" + \"b\" as c;\nfn request_route() { bad::any(1); }";
+    let route = "import \"../x\" as x;\nimport \"gone\" as gone;\nimport \"bad\" as bad;\nimport \"a\" + \"b\" as c;\nfn request_route() { bad::any(1); gone::any(); log(gone::X); }";
     let found = in_folder(&[("route.rhai", route), ("bad.rhai", "fn x( {")]);
     assert_eq!(found[0], "route.rhai error 1:8 `../x` leaves the script folder");
     assert!(found[1].starts_with("route.rhai error 2:8 cannot read `gone`: "), "{}", found[1]);

@@ -22,7 +22,7 @@ pub(super) struct Unit {
     pub(super) top: Facts,
     /// Statements that never run for a message.
     pub(super) idle: Vec<Position>,
-    /// Index of the imported file by alias; `None` when that file does not parse.
+    /// Index of the imported file by alias; `None` when that file cannot be read or parsed.
     pub(super) aliases: BTreeMap<String, Option<usize>>,
 }
 

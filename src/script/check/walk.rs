@@ -26,6 +26,8 @@ pub(super) struct Call {
     pub(super) is_method: bool,
     pub(super) args: Vec<Argument>,
     pub(super) at: Position,
+    /// Where the namespace stands, or the name without one.
+    pub(super) namespace_at: Position,
 }
 
 /// One argument of a call.
@@ -225,6 +227,7 @@ impl Walk {
             is_method,
             args: args.collect(),
             at,
+            namespace_at: call.namespace.path.first().map_or(at, |root| root.pos),
         });
     }
 

@@ -105,7 +105,7 @@ impl World<'_> {
     fn resolve_in(&self, unit: usize, namespace: &str, call: &Call) -> Target<'_> {
         let arity = call.args.len();
         match self.units[unit].aliases.get(namespace) {
-            // The imported file does not parse, which is a finding already.
+            // The imported file cannot be used, which is a finding already.
             Some(None) => Target::Exists,
             Some(Some(imported)) => match self.script_function(*imported, &call.name, arity) {
                 Some(id) if self.function(id).is_private => Target::Private,
