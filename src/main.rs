@@ -1,3 +1,5 @@
 //! The `sipjab` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sipjab::cli::main()
+}

@@ -1,0 +1,76 @@
+//! The work that is compared, as a table.
+
+/// What a program does with one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Answers 200 without a transaction.
+    StatelessReply,
+    /// Makes a transaction and answers 200 from it.
+    StatefulReply,
+    /// Sends the MESSAGE to an XMPP server as a component and answers 202.
+    MessageToXmpp,
+    /// Turns a stanza of an XMPP server into a MESSAGE to a SIP sink.
+    XmppToMessage,
+}
+
+impl Work {
+    /// Whether the program needs an XMPP server for it.
+    pub(crate) fn is_gateway(self) -> bool {
+        matches!(self, Work::MessageToXmpp | Work::XmppToMessage)
+    }
+}
+
+/// One row of the comparison.
+#[derive(Debug)]
+pub(crate) struct Case {
+    /// The name for `--only` and JSON.
+    pub(crate) name: &'static str,
+    /// The heading in the table.
+    pub(crate) title: &'static str,
+    pub(crate) work: Work,
+    /// When the final SIP reply is sent: sipjab's `reply` setting.
+    pub(crate) reply: Reply,
+}
+
+/// What the final reply of [`Work::MessageToXmpp`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// The gateway has the message. Kamailio knows nothing else.
+    Queued,
+    /// The XMPP server has the message.
+    HandedOver,
+}
+
+/// In the order of the table.
+pub(crate) static CASES: &[Case] = &[
+    Case {
+        name: "stateless",
+        title: "stateless reply",
+        work: Work::StatelessReply,
+        reply: Reply::Queued,
+    },
+    Case {
+        name: "stateful",
+        title: "stateful reply",
+        work: Work::StatefulReply,
+        reply: Reply::Queued,
+    },
+    Case {
+        name: "to-xmpp",
+        title: "MESSAGE → XMPP, answered when queued",
+        work: Work::MessageToXmpp,
+        reply: Reply::Queued,
+    },
+    Case {
+        name: "to-xmpp-handed-over",
+        title: "MESSAGE → XMPP, answered when handed over",
+        work: Work::MessageToXmpp,
+        reply: Reply::HandedOver,
+    },
+    Case {
+        name: "from-xmpp",
+        title: "XMPP → MESSAGE",
+        work: Work::XmppToMessage,
+        reply: Reply::Queued,
+    },
+];

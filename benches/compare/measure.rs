@@ -1,0 +1,238 @@
+//! One program doing one case: started, warmed up, measured in phases, ended.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::case::{Case, Work};
+use crate::error::Error;
+use crate::lane::Lane;
+use crate::load::{Load, Pace};
+use crate::options::Options;
+use crate::process::Process;
+use crate::program::{Program, Purpose, Site};
+use crate::sip_sink::SipSink;
+use crate::stanza_lane::StanzaLane;
+use crate::tally::Tally;
+use crate::template::Token;
+use crate::uac::Uac;
+use crate::xmpp_server::XmppServer;
+
+/// How long a program may take until it answers, connected to its XMPP server, its memory touched.
+const STARTUP: Duration = Duration::from_secs(60);
+/// The longest warm-up.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// How long nothing may arrive until what is missing counts as lost.
+const QUIET: Duration = Duration::from_secs(2);
+/// The load of the latency phase, messages per second.
+const LIGHT: u32 = 1_000;
+/// The load of the open-loop phase, messages per second.
+const HEAVY: u32 = 10_000;
+
+/// What one run of one case cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sample {
+    /// Processor time per message in µs, as many in flight as [`Options::in_flight`] says.
+    pub(crate) cpu_saturation: f64,
+    /// Processor time per message in µs at 10,000 messages per second.
+    pub(crate) cpu_heavy: f64,
+    /// Messages per second at saturation.
+    pub(crate) rate: f64,
+    /// 99th percentile of the latency in ms at 1,000 messages per second.
+    pub(crate) p99: f64,
+    /// Memory in MB that a fresh start holds after a phase of 10,000 messages per second.
+    pub(crate) memory: f64,
+    /// What was lost, refused or doubled, and in which phase.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Runs measurements.
+#[derive(Debug)]
+pub(crate) struct Bench<'a> {
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) options: &'a Options,
+}
+
+/// The messages of one phase and their cost.
+struct Phase {
+    tally: Tally,
+    /// Messages accepted with 2xx that did not arrive at the XMPP server.
+    missing: u32,
+    /// Messages that arrived there twice.
+    doubled: u32,
+    /// Messages that the clock asked for and the benchmark had no time to send.
+    late: u32,
+    cpu: Duration,
+}
+
+impl Bench<'_> {
+    /// Measures `program` doing `case`, in processes and folders of its own.
+    pub(crate) fn measure(&self, program: &dyn Program, case: &Case) -> Result<Sample, Error> {
+        let mut sample = self.start(program, case, Purpose::Speed)?;
+        let memory = self.start(program, case, Purpose::Memory)?;
+        sample.memory = memory.memory;
+        sample.faults.extend(memory.faults);
+        Ok(sample)
+    }
+
+    /// Starts the program, runs the phases for `purpose`, ends the program.
+    fn start(&self, program: &dyn Program, case: &Case, purpose: Purpose) -> Result<Sample, Error> {
+        let folder = tempfile::tempdir()?;
+        let xmpp = XmppServer::start()?;
+        let mut sink = SipSink::new()?;
+        let site = Site {
+            purpose,
+            folder: folder.path(),
+            listen: free_port()?,
+            xmpp: xmpp.address(),
+            outbound: sink.address()?,
+        };
+        let mut process = Process::start(program.prepare(case, site)?, folder.path())?;
+        let mut uac = Uac::new(site.listen, program.uri_of_xmpp_user())?;
+        self.wait_ready(case, &mut process, &mut uac, &xmpp)?;
+        let mut stanzas = StanzaLane::new(&xmpp, &mut sink, program.jid_of_sip_user());
+        let lane: &mut dyn Lane = match case.work {
+            Work::XmppToMessage => &mut stanzas,
+            _ => &mut uac,
+        };
+        let mut run = Run { bench: self, case, process: &mut process, lane, xmpp: &xmpp };
+        let sample = match purpose {
+            Purpose::Speed => run.speed(),
+            Purpose::Memory => run.memory(),
+        };
+        process.check()?;
+        sample
+    }
+
+    /// Waits until the program answers a request and, for a gateway, has reached its XMPP server.
+    fn wait_ready(
+        &self,
+        case: &Case,
+        process: &mut Process,
+        uac: &mut Uac,
+        xmpp: &XmppServer,
+    ) -> Result<(), Error> {
+        let start = Instant::now();
+        let mut answers = Vec::new();
+        for sequence in 0.. {
+            process.check()?;
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            if start.elapsed() > STARTUP {
+                return Err(Error::Silent { seconds: STARTUP.as_secs(), log: process.log_end() });
+            }
+            if case.work.is_gateway() && !xmpp.has_component() {
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+            uac.send(Token { phase: 0, sequence })?;
+            uac.receive(Duration::from_millis(50), &mut answers)?;
+            if !answers.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A started program and both ends of its work.
+struct Run<'a> {
+    bench: &'a Bench<'a>,
+    case: &'a Case,
+    process: &'a mut Process,
+    lane: &'a mut dyn Lane,
+    xmpp: &'a XmppServer,
+}
+
+impl Run<'_> {
+    /// Everything but memory.
+    fn speed(&mut self) -> Result<Sample, Error> {
+        let Options { phase, in_flight, .. } = *self.bench.options;
+        let saturation = Pace::Closed { in_flight };
+        let warm_up = self.phase(1, saturation, phase.min(WARM_UP))?;
+        let light = self.phase(2, Pace::Open { per_second: LIGHT }, phase)?;
+        let heavy = self.phase(3, Pace::Open { per_second: HEAVY }, phase)?;
+        let full = self.phase(4, saturation, phase)?;
+        Ok(Sample {
+            cpu_saturation: full.cpu_per_message(),
+            cpu_heavy: heavy.cpu_per_message(),
+            rate: full.tally.rate(),
+            p99: light.tally.p99().map_or(f64::NAN, |p99| p99.as_secs_f64() * 1e3),
+            memory: f64::NAN,
+            faults: [
+                ("warm-up", warm_up),
+                ("1,000/s", light),
+                ("10,000/s", heavy),
+                ("saturation", full),
+            ]
+            .into_iter()
+            .flat_map(|(name, phase)| phase.faults(name))
+            .collect(),
+        })
+    }
+
+    /// Memory only.
+    fn memory(&mut self) -> Result<Sample, Error> {
+        let heavy = self.phase(1, Pace::Open { per_second: HEAVY }, self.bench.options.phase)?;
+        let memory = self.process.memory()? as f64 / 1e6;
+        Ok(Sample { memory, faults: heavy.faults("memory"), ..Sample::default() })
+    }
+
+    fn phase(&mut self, number: u16, pace: Pace, length: Duration) -> Result<Phase, Error> {
+        self.process.check()?;
+        self.xmpp.begin(number);
+        let before = self.process.cpu()?;
+        let tally = Load { phase: number, pace, length, stop: &self.bench.stop }.run(self.lane)?;
+        let (missing, doubled) = match self.case.work {
+            Work::MessageToXmpp => wait_arrivals(self.xmpp, tally.answered - tally.refused()),
+            _ => (0, 0),
+        };
+        let cpu = self.process.cpu()?.saturating_sub(before);
+        let late = pace.behind(length, &tally);
+        Ok(Phase { tally, missing, doubled, late, cpu })
+    }
+}
+
+/// Waits for `expected` messages at the XMPP server; how many are missing, how many came twice.
+fn wait_arrivals(xmpp: &XmppServer, expected: u32) -> (u32, u32) {
+    let mut last = (0, Instant::now());
+    loop {
+        let (arrived, doubled) = xmpp.arrivals();
+        if arrived != last.0 {
+            last = (arrived, Instant::now());
+        }
+        if arrived >= expected || last.1.elapsed() > QUIET {
+            return (expected.saturating_sub(arrived), doubled);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+impl Phase {
+    fn cpu_per_message(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / f64::from(self.tally.answered)
+    }
+
+    fn faults(&self, name: &str) -> Vec<String> {
+        let tally = &self.tally;
+        let sent = tally.sent();
+        let refused =
+            tally.codes.range(300..).map(|(code, count)| (*count, format!("answered {code}")));
+        let others = [
+            (tally.lost(), "without an answer"),
+            (tally.duplicates, "answered twice"),
+            (self.missing, "accepted and not delivered"),
+            (self.doubled, "delivered twice"),
+            (self.late, "more were not sent in time"),
+        ];
+        let others = others.into_iter().map(|(count, what)| (count, what.to_owned()));
+        let told = refused.chain(others).filter(|(count, _)| *count > 0);
+        told.map(|(count, what)| format!("{name}: {count} of {sent} {what}")).collect()
+    }
+}
+
+fn free_port() -> Result<SocketAddr, Error> {
+    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?)
+}

@@ -1,0 +1,96 @@
+//! Our own binary, built by cargo for this benchmark.
+
+use std::fs;
+use std::process::Command;
+
+use crate::case::{Case, Reply, Work};
+use crate::error::Error;
+use crate::program::{Program, Site};
+
+/// The name for options and JSON.
+pub(crate) const NAME: &str = "sipjab";
+
+/// The binary of this package.
+#[derive(Debug)]
+pub(crate) struct Sipjab;
+
+impl Program for Sipjab {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn title(&self) -> String {
+        format!("sipjab {}", env!("CARGO_PKG_VERSION"))
+    }
+
+    fn plays(&self, _case: &Case) -> bool {
+        true
+    }
+
+    fn prepare(&self, case: &Case, site: Site<'_>) -> Result<Command, Error> {
+        fs::write(site.folder.join("sipjab.toml"), configuration(case, site))?;
+        fs::write(site.folder.join("route.rhai"), route(case.work))?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sipjab"));
+        command.args(["run", "-c", "sipjab.toml"]);
+        Ok(command)
+    }
+
+    fn notes(&self) -> String {
+        "sipjab: one worker per core, the settings of a new installation.".to_owned()
+    }
+
+    fn uri_of_xmpp_user(&self) -> &'static str {
+        "sip:bob@xmpp.example"
+    }
+
+    fn jid_of_sip_user(&self) -> &'static str {
+        "alice@sip.example"
+    }
+}
+
+fn configuration(case: &Case, site: Site<'_>) -> String {
+    let Site { listen, xmpp, outbound, .. } = site;
+    let (xmpp_host, xmpp_port) = (xmpp.ip(), xmpp.port());
+    let reply = match case.reply {
+        Reply::Queued => "queued",
+        Reply::HandedOver => "handed_over",
+    };
+    let module = match case.work.is_gateway() {
+        false => String::new(),
+        true => format!(
+            r#"[modules.xmpp]
+backend = "component"
+xmpp_host = "{xmpp_host}"
+xmpp_port = {xmpp_port}
+xmpp_password = "secret"
+xmpp_domain = "sip.example"
+dialect = "rfc"
+reply = "{reply}"
+outbound_proxy = "sip:{outbound}"
+"#
+        ),
+    };
+    format!(
+        r#"script = "route.rhai"
+[sip]
+listen = ["udp:{listen}"]
+domains = ["sip.example"]
+{module}[store]
+url = "sqlite:sipjab.db"
+"#
+    )
+}
+
+fn route(work: Work) -> &'static str {
+    match work {
+        Work::StatelessReply | Work::XmppToMessage => {
+            r#"fn request_route() { sl_send_reply(200, "OK"); }"#
+        }
+        Work::StatefulReply => r#"fn request_route() { t_newtran(); t_reply(200, "OK"); }"#,
+        Work::MessageToXmpp => {
+            r#"fn request_route() {
+    if xmpp_send_message() { t_reply(202, "Accepted"); } else { t_reply(500, "Failed"); }
+}"#
+        }
+    }
+}

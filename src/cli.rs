@@ -1,0 +1,119 @@
+//! The command line: one subcommand, one file.
+
+mod check;
+mod logging;
+mod run;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+
+/// Where the configuration is looked for when `--config` does not say it.
+const CONFIG_FILES: [&str; 2] = ["sipjab.toml", "/etc/sipjab/sipjab.toml"];
+
+/// All is well.
+const FINE: u8 = 0;
+/// Something is wrong with a file, or the server had to stop.
+const FINDINGS: u8 = 1;
+/// A file cannot be read, or the command line cannot be understood.
+const UNREADABLE: u8 = 2;
+
+const ABOUT: &str = "A scriptable SIP routing engine and SIP ⇄ XMPP gateway";
+
+const EXAMPLES: &str = "\
+Examples:
+  sipjab run                       serve as ./sipjab.toml says
+  sipjab run -c gate.toml --log debug
+  sipjab check                     check ./sipjab.toml and its route script
+  sipjab check new-route.rhai      check a script before it takes the place of the old one
+
+Configuration:
+  --config FILE, else ./sipjab.toml, else /etc/sipjab/sipjab.toml.
+  Relative paths in the file begin in the file's folder.";
+
+#[derive(Parser)]
+#[command(name = "sipjab", version, about = ABOUT, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+}
+
+/// Which configuration to use.
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration [default: ./sipjab.toml, then /etc/sipjab/sipjab.toml]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// The file that was named or, without a name, the first that exists.
+    fn locate(&self) -> Option<PathBuf> {
+        let found = || CONFIG_FILES.iter().map(PathBuf::from).find(|path| path.exists());
+        self.path.clone().or_else(found)
+    }
+
+    /// The configuration in the file that was named or found.
+    fn load(&self) -> Result<Config, ConfigError> {
+        let path = self.locate().unwrap_or_else(|| CONFIG_FILES[0].into());
+        Config::load(&path, &crate::modules::names())
+    }
+}
+
+/// Runs the command that the arguments name.
+///
+/// What is wrong has been said on standard error when this returns.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(run) => run.execute(),
+        Command::Check(check) => check.execute(),
+    }
+}
+
+/// Is the stream a terminal whose owner has not said `NO_COLOR`?
+fn wants_colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_forms_are_understood() {
+        for line in [
+            "sipjab run",
+            "sipjab run -c sipjab.toml",
+            "sipjab run --config sipjab.toml --log debug",
+            "sipjab check",
+            "sipjab check -c sipjab.toml route.rhai",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_subcommand_teaches_its_exit_codes() {
+        for subcommand in Cli::command().get_subcommands_mut() {
+            let help = subcommand.render_long_help().to_string();
+            assert!(help.contains("Exit codes:"), "{}", subcommand.get_name());
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! SIP ⇄ XMPP as pure functions over tables: addresses, errors and messages of both networks.
+//!
+//! Nothing here does IO, reads a clock or invents an identifier; what must be unique is passed in.
+
+mod address;
+mod charset;
+pub mod condition;
+mod content;
+mod cpim;
+mod dialect;
+mod error;
+pub mod html;
+mod mapping;
+mod media_type;
+mod message;
+mod notice;
+mod request;
+pub mod text;
+mod transfer_encoding;
+
+pub use address::{AddressError, SipsPolicy};
+pub use condition::{ErrorMap, Scope};
+pub use content::{ACCEPT, Content, ContentError};
+pub use cpim::Cpim;
+pub use dialect::{Addressing, Dialect, Kamailio, Side};
+pub use error::MessageError;
+pub use mapping::{ImType, LargeMessages, Mapping};
+pub use media_type::MediaType;
+pub use message::{
+    Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza, stanza_from_message,
+};
+pub use notice::{Failure, Wording, error_from_response, failure_from_error, notice_to_sender};
+pub use request::{MAX_PAGER, OutgoingRequest, RequestIds};

@@ -1,0 +1,291 @@
+//! Pager-mode messages: MESSAGE ⇄ `<message/>` (RFC 7572).
+
+use std::borrow::Cow;
+
+use super::address::AddressError;
+use super::content::Content;
+use super::dialect::Side;
+use super::error::MessageError;
+use super::html;
+use super::mapping::{ImType, LargeMessages, Mapping};
+use super::request::{MAX_PAGER, OutgoingRequest, Pager, RequestIds};
+use super::text::{crlf_text, head, one_line, xml_text};
+use crate::sip::{HeaderId, Message, Uri};
+use crate::xmpp::ns::ContentNamespace;
+use crate::xmpp::{Jid, Stanza, StanzaError, Writer};
+
+/// XEP-0071.
+const XHTML_IM: &str = "http://jabber.org/protocol/xhtml-im";
+const XHTML: &str = "http://www.w3.org/1999/xhtml";
+/// XEP-0359.
+const STANZA_IDS: &str = "urn:xmpp:sid:0";
+
+/// What every server accepts (RFC 6120 §13.12); beyond it markup is left out first.
+const SAFE_STANZA: usize = 10_000;
+
+/// A `<message/>` made from a MESSAGE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingStanza {
+    /// The stanza, in the content namespace of whatever stream it is written to.
+    pub bytes: Vec<u8>,
+    /// Its `id`, by which an error or a receipt will name it.
+    pub id: String,
+    /// The recipient.
+    pub to: Jid,
+    /// The sender, in one of our domains.
+    pub from: Jid,
+}
+
+/// Why a message has nothing to say to the other network; no error, and nothing is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nothing {
+    /// No text: an empty MESSAGE; a chat state, a receipt, a marker.
+    Empty,
+    /// A message of a room, which is no message of a person; rooms are not carried as MESSAGE.
+    Groupchat,
+}
+
+/// What a MESSAGE becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    /// A stanza to send.
+    Stanza(OutgoingStanza),
+    /// Nothing to send.
+    Nothing(Nothing),
+}
+
+/// What a `<message/>` becomes.
+#[derive(Clone, Debug)]
+pub enum Incoming {
+    /// A MESSAGE to send.
+    Request(Box<OutgoingRequest>),
+    /// The fate of a stanza that we sent (RFC 7247 §7.1); it goes back to that stanza's sender.
+    Error {
+        /// The `id` of that stanza.
+        id: Option<String>,
+        /// What went wrong.
+        error: StanzaError,
+    },
+    /// Nothing to send.
+    Nothing(Nothing),
+}
+
+/// The stanza for a MESSAGE request (RFC 7572 §5, Table 2).
+///
+/// The destination is the Request-URI, or To where the dialect finds no recipient in the Request-URI.
+/// The `id` begins with the transaction identifier, the branch of the top Via, and ends with `unique`, a
+/// word that no other stanza of ours has; the same value is the XEP-0359 origin id.
+pub fn stanza_from_message(
+    request: &Message,
+    unique: &str,
+    mapping: &Mapping,
+) -> Result<Outgoing, MessageError> {
+    let to = recipient(request, mapping)?;
+    let from = sender(request, mapping)?;
+    let content_type = request.content_type();
+    let encoding = request.text(HeaderId::ContentEncoding);
+    let content = Content::parse(request.body(), content_type.as_deref(), encoding.as_deref())?;
+    let subject = subject(request, &content);
+    if content.text.is_empty() && subject.is_none() {
+        return Ok(Outgoing::Nothing(Nothing::Empty));
+    }
+    let id = stanza_id(request, unique);
+    let call_id = request.call_id().map_err(|_| MessageError::BadHeader { header: "Call-ID" })?;
+    let language = request.text(HeaderId::ContentLanguage);
+    let envelope = Envelope {
+        to: &to,
+        from: &from,
+        id: &id,
+        thread: &xml_text(call_id),
+        subject: subject.as_deref(),
+        lang: language.as_deref().and_then(first_language),
+        im_type: mapping.im_type,
+    };
+    let mut bytes = envelope.write(&content);
+    if bytes.len() > SAFE_STANZA && content.xhtml.is_some() {
+        bytes = envelope.write(&Content { xhtml: None, ..content });
+    }
+    if bytes.len() > mapping.max_stanza {
+        return Err(MessageError::TooLarge { size: bytes.len(), max: mapping.max_stanza });
+    }
+    Ok(Outgoing::Stanza(OutgoingStanza { bytes, id, to, from }))
+}
+
+/// The MESSAGE for a `<message/>` (RFC 7572 §4, Table 1).
+///
+/// A `thread` that can be a Call-ID is one; `id` maps to the branch, which the transaction chooses.
+/// The type has no mapping: `normal`, `chat` and `headline` are sent alike.
+pub fn message_from_stanza(
+    stanza: &Stanza,
+    ids: RequestIds<'_>,
+    mapping: &Mapping,
+) -> Result<Incoming, MessageError> {
+    if let Some(error) = StanzaError::read(stanza) {
+        return Ok(Incoming::Error { id: stanza.id().map(Cow::into_owned), error });
+    }
+    if stanza.type_attribute().as_deref() == Some("groupchat") {
+        return Ok(Incoming::Nothing(Nothing::Groupchat));
+    }
+    let body = stanza.child_text("body").unwrap_or_default();
+    let subject = stanza.child_text("subject").map(|subject| one_line(&subject));
+    let subject = subject.filter(|subject| !subject.is_empty());
+    if body.is_empty() && subject.is_none() {
+        return Ok(Incoming::Nothing(Nothing::Empty));
+    }
+    let addressing = &mapping.addressing;
+    let (from, to) = ends(stanza)?;
+    let from = addressing.sip_from_jid(&from, Side::Xmpp).map_err(MessageError::Sender)?;
+    let target = addressing.sip_from_jid(&to, Side::Sip).map_err(MessageError::Recipient)?;
+    let thread = stanza.child_text("thread");
+    let call_id = thread.as_deref().map(str::trim).filter(|thread| is_call_id(thread));
+    let language = language_of(stanza);
+    let document = if mapping.html { html_of(stanza) } else { None };
+    let (content_type, body) = match &document {
+        Some(document) => ("text/html;charset=UTF-8", Cow::Borrowed(document.as_str())),
+        None => ("text/plain;charset=UTF-8", crlf_text(&body)),
+    };
+    let request = Pager {
+        target: &target,
+        from: &from,
+        ids: RequestIds { call_id: call_id.unwrap_or(ids.call_id), ..ids },
+        subject: subject.as_deref(),
+        language: language.as_deref().and_then(first_language),
+        content_type,
+        body: &body,
+    }
+    .build()?;
+    if request.is_large && mapping.large_messages == LargeMessages::Refuse {
+        let size = request.message.to_bytes().len();
+        return Err(MessageError::TooLarge { size, max: MAX_PAGER });
+    }
+    Ok(Incoming::Request(Box::new(request)))
+}
+
+/// The JID of the destination; sips in To forbids the message as it does in the Request-URI (RFC 7247 §8).
+fn recipient(request: &Message, mapping: &Mapping) -> Result<Jid, MessageError> {
+    let jid = |uri: &str, header| {
+        let uri = Uri::parse(uri).map_err(|_| MessageError::BadHeader { header })?;
+        mapping.addressing.jid_from_sip(&uri, Side::Xmpp).map_err(MessageError::Recipient)
+    };
+    let to = request.to().map_err(|_| MessageError::BadHeader { header: "To" })?;
+    let from_to = jid(to.uri, "To");
+    if let Err(MessageError::Recipient(AddressError::Sips)) = from_to {
+        return from_to;
+    }
+    match jid(request.request_uri(), "Request-URI") {
+        Err(MessageError::Recipient(error)) if error.status().0 == 404 => {
+            from_to.map_err(|_| MessageError::Recipient(error))
+        }
+        found => found,
+    }
+}
+
+/// The JID of the sender, which must be in one of our domains.
+fn sender(request: &Message, mapping: &Mapping) -> Result<Jid, MessageError> {
+    let bad_from = || MessageError::BadHeader { header: "From" };
+    let from = request.from().map_err(|_| bad_from())?;
+    let uri = from.parsed_uri().map_err(|_| bad_from())?;
+    let jid = mapping.addressing.jid_from_sip(&uri, Side::Sip).map_err(MessageError::Sender)?;
+    if mapping.is_ours(&jid) {
+        return Ok(jid);
+    }
+    Err(MessageError::ForeignSender { domain: jid.domain().as_str().to_owned() })
+}
+
+/// Subject of the request, else of the message/cpim inside.
+fn subject(request: &Message, content: &Content) -> Option<String> {
+    let header = request.text(HeaderId::Subject).map(|subject| one_line(&subject));
+    let inside = || content.subject.as_ref().map(|(subject, _)| one_line(subject));
+    header.filter(|s| !s.is_empty()).or_else(inside).filter(|s| !s.is_empty())
+}
+
+fn stanza_id(request: &Message, unique: &str) -> String {
+    const MAX_BRANCH: usize = 128;
+    let via = request.top_via().ok();
+    match via.as_ref().and_then(|via| via.branch) {
+        Some(branch) => format!("{}.{unique}", head(branch, MAX_BRANCH)),
+        None => unique.to_owned(),
+    }
+}
+
+/// The first language tag of a Content-Language or `xml:lang` value, when it has the form of one (RFC 5646 §2.1).
+fn first_language(value: &str) -> Option<&str> {
+    let tag = value.split(',').next()?.trim();
+    let is_subtag =
+        |part: &str| matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    (tag.len() <= 64 && tag.split('-').all(is_subtag)).then_some(tag)
+}
+
+/// The language of the body that is carried, else of the stanza.
+fn language_of(stanza: &Stanza) -> Option<Cow<'_, str>> {
+    stanza.child("body").and_then(|body| body.attribute("xml:lang")).or_else(|| stanza.lang())
+}
+
+fn ends(stanza: &Stanza) -> Result<(Jid, Jid), MessageError> {
+    let bad = |attribute| MessageError::BadAttribute { attribute };
+    let from = stanza.from_jid().and_then(Result::ok).ok_or_else(|| bad("from"))?;
+    let to = stanza.to_jid().and_then(Result::ok).ok_or_else(|| bad("to"))?;
+    Ok((from, to))
+}
+
+/// The XHTML-IM of a stanza as an HTML document.
+fn html_of(stanza: &Stanza) -> Option<String> {
+    html::html_document(stanza.payload("html", XHTML_IM)?.inner())
+}
+
+/// RFC 3261 §25.1 `callid`, at most 256 bytes long.
+fn is_call_id(text: &str) -> bool {
+    let is_word = |word: &str| {
+        let allowed =
+            |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~()<>:\\\"/[]?{}".contains(&b);
+        !word.is_empty() && word.bytes().all(allowed)
+    };
+    let (local, host) = text.split_once('@').unwrap_or((text, "x"));
+    text.len() <= 256 && is_word(local) && is_word(host)
+}
+
+/// The parts of a stanza besides its content.
+struct Envelope<'a> {
+    to: &'a Jid,
+    from: &'a Jid,
+    id: &'a str,
+    thread: &'a str,
+    subject: Option<&'a str>,
+    lang: Option<&'a str>,
+    im_type: ImType,
+}
+
+impl Envelope<'_> {
+    fn write(&self, content: &Content) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(content.text.len() + 512);
+        let mut writer = Writer::new(&mut bytes);
+        writer
+            .start("message")
+            .attr("from", self.from.as_str())
+            .attr("to", self.to.as_str())
+            .attr("id", self.id)
+            .attr_if("type", (self.im_type == ImType::Chat).then_some("chat"))
+            .attr_if("xml:lang", self.lang);
+        if let Some(subject) = self.subject {
+            writer.text_child("subject", subject);
+        }
+        if !content.text.is_empty() {
+            writer.text_child("body", &content.text);
+        }
+        writer.text_child("thread", self.thread);
+        if let Some(xhtml) = content.xhtml.as_deref().and_then(gated) {
+            writer.payload(xhtml.payloads().next().expect("gated() puts one payload in"));
+        }
+        writer.start_in("origin-id", STANZA_IDS).attr("id", self.id).end();
+        writer.finish();
+        bytes
+    }
+}
+
+/// The XHTML-IM element around `markup`, once the gate has agreed that it is well-formed.
+fn gated(markup: &str) -> Option<Stanza> {
+    let text = format!(
+        "<message><html xmlns='{XHTML_IM}'><body xmlns='{XHTML}'>{markup}</body></html></message>"
+    );
+    Stanza::parse(&text, ContentNamespace::Client).ok()
+}

@@ -1,0 +1,112 @@
+//! Builds the MESSAGE requests that the gateway originates (RFC 3428 §4).
+
+use bytes::Bytes;
+use rsip::common::uri::param::{OtherParam, OtherParamValue};
+use rsip::common::uri::{Auth, Host, HostWithPort, Param};
+use rsip::headers::{
+    CSeq, CallId, ContentLanguage, ContentLength, ContentType, From, MaxForwards, Subject, To,
+    UntypedHeader,
+};
+
+use crate::sip::{Message, Scheme, Uri};
+
+use super::error::MessageError;
+
+/// The longest MESSAGE that any transport may carry (RFC 3428 §8).
+pub const MAX_PAGER: usize = 1300;
+
+/// Bytes set aside for what the transport adds: our Via with its branch, and `rport`.
+const VIA_RESERVE: usize = 120;
+
+/// The identifiers of one request; the caller makes them unique.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestIds<'a> {
+    /// The From tag, new for each request.
+    pub tag: &'a str,
+    /// The Call-ID, used when the stanza brings no thread that can be one.
+    pub call_id: &'a str,
+    /// The CSeq number; 1 unless the same Call-ID was used before.
+    pub cseq: u32,
+}
+
+/// A MESSAGE ready for a client transaction; the transport adds the Via.
+#[derive(Clone, Debug)]
+pub struct OutgoingRequest {
+    /// The request without Via.
+    pub message: Message,
+    /// Longer than 1300 bytes: only a congestion-controlled transport may carry it (RFC 3428 §8).
+    pub is_large: bool,
+}
+
+/// What a MESSAGE of ours is made of. Each text is free of control characters.
+pub(super) struct Pager<'a> {
+    /// The Request-URI, and To.
+    pub(super) target: &'a str,
+    pub(super) from: &'a str,
+    pub(super) ids: RequestIds<'a>,
+    pub(super) subject: Option<&'a str>,
+    pub(super) language: Option<&'a str>,
+    pub(super) content_type: &'a str,
+    pub(super) body: &'a str,
+}
+
+impl Pager<'_> {
+    /// The request: no Contact (RFC 3428 §4), Max-Forwards 70 (RFC 3261 §8.1.1.6).
+    pub(super) fn build(&self) -> Result<OutgoingRequest, MessageError> {
+        let bad_target = MessageError::BadHeader { header: "Request-URI" };
+        Uri::parse(self.from).map_err(|_| MessageError::BadHeader { header: "From" })?;
+        let uri = Uri::parse(self.target).ok().and_then(|uri| typed(&uri));
+        let request = rsip::Request {
+            method: rsip::Method::Message,
+            uri: uri.ok_or_else(|| bad_target.clone())?,
+            version: rsip::Version::V2,
+            headers: self.headers().into(),
+            body: self.body.as_bytes().to_vec(),
+        };
+        let bytes = Bytes::from(request.to_string());
+        let is_large = bytes.len() + VIA_RESERVE > MAX_PAGER;
+        let message = Message::parse(bytes).map_err(|_| bad_target)?;
+        Ok(OutgoingRequest { message, is_large })
+    }
+
+    fn headers(&self) -> Vec<rsip::Header> {
+        let RequestIds { tag, call_id, cseq } = self.ids;
+        let mut headers = vec![
+            MaxForwards::from(70).into(),
+            From::new(format!("<{}>;tag={tag}", self.from)).into(),
+            To::new(format!("<{}>", self.target)).into(),
+            CallId::new(call_id).into(),
+            CSeq::new(format!("{cseq} MESSAGE")).into(),
+        ];
+        headers.extend(self.subject.map(|subject| Subject::new(subject).into()));
+        headers.extend(self.language.map(|tag| ContentLanguage::new(tag).into()));
+        headers.push(ContentType::new(self.content_type).into());
+        headers.push(ContentLength::from(self.body.len() as u32).into());
+        headers
+    }
+}
+
+/// rsip's form of a URI.
+///
+/// Built from parts, since rsip's parser knows no IPv6 host and splits the user at characters that RFC 3261
+/// allows in it.
+fn typed(uri: &Uri<'_>) -> Option<rsip::Uri> {
+    let scheme = match uri.scheme() {
+        Scheme::Sip => rsip::Scheme::Sip,
+        Scheme::Sips => rsip::Scheme::Sips,
+        Scheme::Tel | Scheme::Other(_) => return None,
+    };
+    let param = |name: &str, value: Option<&str>| {
+        Param::Other(OtherParam::new(name), value.map(OtherParamValue::new))
+    };
+    Some(rsip::Uri {
+        scheme: Some(scheme),
+        auth: uri.user().map(|user| Auth { user: user.to_owned(), password: None }),
+        host_with_port: HostWithPort {
+            host: Host::Domain(uri.host().into()),
+            port: uri.port().map(Into::into),
+        },
+        params: uri.params().iter().map(|p| param(p.name, p.value)).collect(),
+        headers: Vec::new(),
+    })
+}

@@ -1,0 +1,5 @@
+//! Rhai: what a route may call and change.
+
+pub mod check;
+pub mod export;
+pub mod import;

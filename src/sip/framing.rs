@@ -1,0 +1,235 @@
+//! Where a message ends: datagrams and streams (RFC 3261 §7.5, §18.3; keep-alive of RFC 5626 §4.4.1).
+
+use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr;
+
+use super::error::{FramingError, ParseError};
+use super::header::HeaderId;
+use super::message::Message;
+use super::{lex, parse};
+
+/// The most that one message may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of start line and headers with the empty line. Default 64 KiB, the size of a datagram.
+    pub header_block: usize,
+    /// Bytes of one header line with its folds. Default 16 KiB, enough for a signed identity.
+    pub line: usize,
+    /// Header lines. Default 256; a message through 70 proxies has about 150.
+    pub headers: usize,
+    /// Bytes of a body on a stream. Default 1 MiB.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { header_block: 64 << 10, line: 16 << 10, headers: 256, body: 1 << 20 }
+    }
+}
+
+/// What a datagram holds.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every datagram is a message, moved out at once"
+)]
+pub enum Framed {
+    /// A message, its body cut to Content-Length.
+    Message(Message),
+    /// Line breaks and NULs, which peers send to keep a binding in a NAT alive.
+    KeepAlive,
+}
+
+/// Reads a datagram.
+///
+/// Line breaks in front of the message are skipped, and bytes behind Content-Length are dropped. A Content-Length that is
+/// too large or unreadable leaves the body whole: [`Message::validate`] finds it, and the message can be answered.
+pub fn datagram(bytes: Bytes) -> Result<Framed, FramingError> {
+    let Some(start) = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n' | 0)) else {
+        return Ok(Framed::KeepAlive);
+    };
+    let mut message = Message::parse(if start == 0 { bytes } else { bytes.slice(start..) })?;
+    if let Ok(Some(length)) = message.content_length() {
+        message.cut_body(length);
+    }
+    Ok(Framed::Message(message))
+}
+
+/// What a stream brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// One whole message.
+    Message(Bytes),
+    /// Two line breaks: answer with one (RFC 5626 §4.4.1).
+    Ping,
+    /// One line break, the answer to a ping, or the first half of one.
+    Pong,
+}
+
+/// Cuts a stream into messages; the search goes on where it stopped.
+#[derive(Debug)]
+pub struct StreamFramer {
+    limits: Limits,
+    buffer: BytesMut,
+    /// Where the line under search starts.
+    line: usize,
+    /// Bytes known to hold no line break behind `line`.
+    searched: usize,
+    headers: usize,
+    /// Where the headers end and the message ends, once known.
+    message: Option<(usize, usize)>,
+    /// True after a lone line break that the next may complete to a ping.
+    is_half_ping: bool,
+    failure: Option<FramingError>,
+}
+
+impl StreamFramer {
+    /// A framer at the start of a stream.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            buffer: BytesMut::new(),
+            line: 0,
+            searched: 0,
+            headers: 0,
+            message: None,
+            is_half_ping: false,
+            failure: None,
+        }
+    }
+
+    /// Takes bytes from the stream; poll until nothing comes before pushing more.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.failure.is_none() {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// The next frame, or `None` until more bytes come. After an error the stream cannot be read on: answer and close.
+    pub fn poll(&mut self) -> Result<Option<Frame>, FramingError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let result = self.next_frame();
+        self.failure = result.as_ref().err().copied();
+        result
+    }
+
+    /// True while the start of a message waits for its rest.
+    pub fn is_inside_message(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// The headers of the message that failed, when they are complete, to answer it before closing.
+    pub fn refused(&self) -> Option<Message> {
+        let (end, _) = self.message.filter(|_| self.failure.is_some())?;
+        Message::parse_within(Bytes::copy_from_slice(&self.buffer[..end]), &self.limits).ok()
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>, FramingError> {
+        if let Some(frame) = self.keep_alive() {
+            return Ok(Some(frame));
+        }
+        if self.message.is_none() && !self.find_headers_end()? {
+            return Ok(None);
+        }
+        let Some((_, end)) = self.message.filter(|(_, end)| *end <= self.buffer.len()) else {
+            return Ok(None);
+        };
+        let message = self.buffer.split_to(end).freeze();
+        (self.line, self.searched, self.headers, self.message) = (0, 0, 0, None);
+        Ok(Some(Frame::Message(message)))
+    }
+
+    /// Line breaks between messages. One in front of a message is skipped (RFC 3261 §7.5).
+    fn keep_alive(&mut self) -> Option<Frame> {
+        while self.line == 0 && self.searched == 0 {
+            let was_half = std::mem::take(&mut self.is_half_ping);
+            let (frame, length) = match &self.buffer[..] {
+                [b'\r', b'\n', ..] if was_half => (Some(Frame::Ping), 2),
+                [b'\r', b'\n', b'\r', b'\n', ..] => (Some(Frame::Ping), 4),
+                [b'\r', b'\n'] => {
+                    self.is_half_ping = true;
+                    (Some(Frame::Pong), 2)
+                }
+                [b'\r', b'\n', b'\r'] | [] | [b'\r'] => {
+                    self.is_half_ping = was_half;
+                    return None;
+                }
+                [b'\r', b'\n', ..] => (None, 2),
+                [b'\n', ..] => (None, 1),
+                _ => return None,
+            };
+            self.buffer.advance(length);
+            if frame.is_some() {
+                return frame;
+            }
+        }
+        None
+    }
+
+    /// Goes line by line to the empty one; true when it is found and the body's length is known.
+    fn find_headers_end(&mut self) -> Result<bool, FramingError> {
+        let window = self.buffer.len().min(self.limits.header_block);
+        while let Some(found) = memchr(b'\n', &self.buffer[self.searched..window]) {
+            let end = self.searched + found + 1;
+            let line = &self.buffer[self.line..end];
+            if line.len() > self.limits.line {
+                return Err(ParseError::Line.into());
+            }
+            if self.line == 0 {
+                parse::check_start_line(line)?;
+            } else if matches!(line, b"\r\n" | b"\n") {
+                self.message = Some((end, end));
+                let length = content_length(&self.buffer[..end])?;
+                return self.set_length(end, length);
+            } else if !matches!(line[0], b' ' | b'\t') {
+                self.headers += 1;
+            }
+            if self.headers > self.limits.headers {
+                return Err(ParseError::HeaderCount.into());
+            }
+            (self.line, self.searched) = (end, end);
+        }
+        self.searched = self.searched.max(window);
+        match () {
+            () if window - self.line > self.limits.line => Err(ParseError::Line.into()),
+            () if self.buffer.len() >= self.limits.header_block => {
+                Err(ParseError::HeaderBlock.into())
+            }
+            () => Ok(false),
+        }
+    }
+
+    fn set_length(&mut self, headers_end: usize, length: usize) -> Result<bool, FramingError> {
+        if length > self.limits.body {
+            return Err(FramingError::BodyTooLarge);
+        }
+        let end = headers_end.checked_add(length).ok_or(FramingError::BodyTooLarge)?;
+        self.message = Some((headers_end, end));
+        Ok(true)
+    }
+}
+
+/// The Content-Length in a complete header block; several must agree.
+fn content_length(block: &[u8]) -> Result<usize, FramingError> {
+    let mut length = None;
+    let mut at = 0;
+    while let Some(end) = memchr(b'\n', &block[at..]) {
+        let start = at + end + 1;
+        at = start;
+        if !matches!(block.get(start), Some(b'c' | b'C' | b'l' | b'L')) {
+            continue;
+        }
+        let Some(line_end) = parse::line_end(block, start) else { break };
+        let header = parse::header(block, start, line_end);
+        if header.id == HeaderId::ContentLength {
+            let value = &block[header.value as usize..header.value_end as usize];
+            let number = lex::number(value).ok_or(FramingError::BadLength)?;
+            if length.replace(number).is_some_and(|earlier| earlier != number) {
+                return Err(FramingError::BadLength);
+            }
+        }
+    }
+    length.map(|length| length as usize).ok_or(FramingError::NoLength)
+}

@@ -1,0 +1,427 @@
+//! The live transactions of one worker with their timers: finds one by what a message carries,
+//! lets it take its step and tells what is left to do.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::time::Instant;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::{
+    Branch, BranchMint, Client, ClientInput, Event, KeyHasher, Output, Outputs, Refused, Server,
+    ServerInput, ServerKey, Timer, TimerId, Timings, Wheel,
+};
+
+/// The transaction that something is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The server transaction with this key.
+    Server(ServerKey),
+    /// The client transaction with this branch.
+    Client(Branch),
+}
+
+/// What is left to do after a transaction took a step, in this order.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Step<U> {
+    /// Bytes for the transport.
+    pub send: Option<Bytes>,
+    /// News for the user.
+    pub event: Option<Event>,
+    /// What the user had attached, given back because the transaction is over.
+    pub over: Option<U>,
+}
+
+/// A step of a transaction whose timer fired.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fired<S, C> {
+    /// Of a server transaction.
+    Server(ServerKey, Step<S>),
+    /// Of a client transaction.
+    Client(Branch, Step<C>),
+}
+
+/// The table holds as many transactions as it may; a request is answered 503.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("too many transactions")]
+pub struct Full;
+
+/// The transactions of one worker. `S` and `C` are what its user attaches to each server and
+/// client transaction: where to send, whom to tell.
+#[derive(Debug)]
+pub struct Table<S, C> {
+    servers: HashMap<ServerKey, Entry<Server, S>, BuildHasherDefault<KeyHasher>>,
+    clients: HashMap<Branch, Entry<Client, C>, BuildHasherDefault<KeyHasher>>,
+    wheel: Wheel<(Owner, Timer)>,
+    /// The timers that fired in one call, kept for its room.
+    due: Vec<(Owner, Timer)>,
+    mint: BranchMint,
+    worker: u16,
+    /// The number of the next branch.
+    serial: u64,
+    timings: Timings,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Entry<M, U> {
+    machine: M,
+    timers: [Option<TimerId>; Timer::COUNT],
+    user: U,
+}
+
+impl<S, C> Table<S, C> {
+    /// An empty table for at most `limit` transactions, whose branches lead back to `worker`.
+    pub fn new(
+        now: Instant,
+        worker: u16,
+        mint: BranchMint,
+        timings: Timings,
+        limit: usize,
+    ) -> Self {
+        Self {
+            servers: HashMap::default(),
+            clients: HashMap::default(),
+            wheel: Wheel::new(now),
+            due: Vec::new(),
+            mint,
+            worker,
+            serial: 0,
+            timings,
+            limit,
+        }
+    }
+
+    /// How many transactions live.
+    pub fn len(&self) -> usize {
+        self.servers.len() + self.clients.len()
+    }
+
+    /// Whether none lives.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What is attached to a server transaction, if it lives.
+    pub fn server(&self, key: &ServerKey) -> Option<&S> {
+        self.servers.get(key).map(|entry| &entry.user)
+    }
+
+    /// The same, to change it.
+    pub fn server_mut(&mut self, key: &ServerKey) -> Option<&mut S> {
+        self.servers.get_mut(key).map(|entry| &mut entry.user)
+    }
+
+    /// What is attached to a client transaction, if it lives.
+    pub fn client(&self, branch: &Branch) -> Option<&C> {
+        self.clients.get(branch).map(|entry| &entry.user)
+    }
+
+    /// The same, to change it.
+    pub fn client_mut(&mut self, branch: &Branch) -> Option<&mut C> {
+        self.clients.get_mut(branch).map(|entry| &mut entry.user)
+    }
+
+    /// A branch that no request had before, for a request to be built with.
+    pub fn next_branch(&mut self) -> Branch {
+        let branch = self.mint.mint(self.worker, self.serial);
+        self.serial += 1;
+        branch
+    }
+
+    /// Begins a transaction for a request that has none yet. A key that lives begins anew.
+    pub fn open_server(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        is_reliable: bool,
+        user: S,
+    ) -> Result<(), Full> {
+        self.make_room()?;
+        self.take_server(&key);
+        let (machine, outputs) = Server::new(now, is_reliable, self.timings);
+        let mut entry = Entry::new(machine, user);
+        entry.carry_out(Owner::Server(key), outputs, &mut self.wheel);
+        self.servers.insert(key, entry);
+        Ok(())
+    }
+
+    /// Begins a transaction for a request of ours, which `request` is the whole of.
+    ///
+    /// `branch` comes from [`next_branch`](Self::next_branch) and is the one in its topmost Via.
+    pub fn open_client(
+        &mut self,
+        now: Instant,
+        branch: Branch,
+        request: Bytes,
+        is_reliable: bool,
+        user: C,
+    ) -> Result<Step<C>, Full> {
+        self.make_room()?;
+        let (machine, outputs) = Client::new(now, request, is_reliable, self.timings);
+        let mut entry = Entry::new(machine, user);
+        let done = entry.carry_out(Owner::Client(branch), outputs, &mut self.wheel);
+        self.clients.insert(branch, entry);
+        Ok(Step { send: done.send, event: done.event, over: None })
+    }
+
+    /// Takes a request that arrived again, or a transport error. `None` if there is no such
+    /// transaction: the request is new.
+    pub fn handle_server(&mut self, key: &ServerKey, input: ServerInput) -> Option<Step<S>> {
+        let outputs = self.servers.get_mut(key)?.machine.handle(input);
+        self.finish_server(key, outputs)
+    }
+
+    /// Takes a response, or a transport error. `None` if there is no such transaction: the
+    /// response is a stray one.
+    pub fn handle_client(
+        &mut self,
+        now: Instant,
+        branch: &Branch,
+        input: ClientInput,
+    ) -> Option<Step<C>> {
+        let outputs = self.clients.get_mut(branch)?.machine.handle(now, input);
+        self.finish_client(branch, outputs)
+    }
+
+    /// Sends the user's response, or says why it must not be sent.
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        key: &ServerKey,
+        code: u16,
+        response: Bytes,
+    ) -> Result<Step<S>, Refused> {
+        let entry = self.servers.get_mut(key).ok_or(Refused::Over)?;
+        let outputs = entry.machine.respond(now, code, response)?;
+        self.finish_server(key, outputs).ok_or(Refused::Over)
+    }
+
+    /// When [`advance`](Self::advance) should be called next; `None` with no timer set.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+
+    /// Lets the timers that are due fire, and puts what is left to do behind `fired`.
+    pub fn advance(&mut self, now: Instant, fired: &mut Vec<Fired<S, C>>) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(now, &mut due);
+        for (owner, timer) in due.drain(..) {
+            fired.extend(self.fire(now, owner, timer));
+        }
+        self.due = due;
+    }
+
+    fn fire(&mut self, now: Instant, owner: Owner, timer: Timer) -> Option<Fired<S, C>> {
+        match owner {
+            Owner::Server(key) => {
+                let entry = self.servers.get_mut(&key)?;
+                entry.timers[timer.index()] = None;
+                let step = self.handle_server(&key, ServerInput::Timer(timer))?;
+                Some(Fired::Server(key, step))
+            }
+            Owner::Client(branch) => {
+                let entry = self.clients.get_mut(&branch)?;
+                entry.timers[timer.index()] = None;
+                let step = self.handle_client(now, &branch, ClientInput::Timer(timer))?;
+                Some(Fired::Client(branch, step))
+            }
+        }
+    }
+
+    fn finish_server(&mut self, key: &ServerKey, outputs: Outputs) -> Option<Step<S>> {
+        let entry = self.servers.get_mut(key)?;
+        let done = entry.carry_out(Owner::Server(*key), outputs, &mut self.wheel);
+        let over = if done.is_over { self.take_server(key) } else { None };
+        Some(Step { send: done.send, event: done.event, over })
+    }
+
+    fn finish_client(&mut self, branch: &Branch, outputs: Outputs) -> Option<Step<C>> {
+        let entry = self.clients.get_mut(branch)?;
+        let done = entry.carry_out(Owner::Client(*branch), outputs, &mut self.wheel);
+        let over = if done.is_over {
+            self.clients.remove(branch).map(|entry| entry.dissolve(&mut self.wheel))
+        } else {
+            None
+        };
+        Some(Step { send: done.send, event: done.event, over })
+    }
+
+    fn take_server(&mut self, key: &ServerKey) -> Option<S> {
+        self.servers.remove(key).map(|entry| entry.dissolve(&mut self.wheel))
+    }
+
+    fn make_room(&self) -> Result<(), Full> {
+        if self.len() < self.limit { Ok(()) } else { Err(Full) }
+    }
+}
+
+/// What a transaction's outputs come to, once its timers are set.
+#[derive(Default)]
+struct Done {
+    send: Option<Bytes>,
+    event: Option<Event>,
+    is_over: bool,
+}
+
+impl<M, U> Entry<M, U> {
+    fn new(machine: M, user: U) -> Self {
+        Self { machine, timers: [None; Timer::COUNT], user }
+    }
+
+    /// Sets and stops timers and collects the rest; no step sends or tells more than one thing.
+    fn carry_out(
+        &mut self,
+        owner: Owner,
+        outputs: Outputs,
+        wheel: &mut Wheel<(Owner, Timer)>,
+    ) -> Done {
+        let mut done = Done::default();
+        for output in outputs {
+            match output {
+                Output::Send(bytes) => done.send = Some(bytes),
+                Output::ToUser(event) => done.event = Some(event),
+                Output::Terminated => done.is_over = true,
+                Output::CancelTimer(timer) => {
+                    self.timers[timer.index()].take().map(|id| wheel.cancel(id));
+                }
+                Output::SetTimer(timer, deadline) => {
+                    let id = wheel.insert(deadline, (owner, timer));
+                    self.timers[timer.index()].replace(id).map(|old| wheel.cancel(old));
+                }
+            }
+        }
+        done
+    }
+
+    /// Stops all timers and gives back what was attached.
+    fn dissolve(self, wheel: &mut Wheel<(Owner, Timer)>) -> U {
+        for timer in self.timers.into_iter().flatten() {
+            wheel.cancel(timer);
+        }
+        self.user
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sip::transaction::KeySeed;
+    use crate::sip::transaction::ladder::origin;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn table(now: Instant, limit: usize) -> Table<&'static str, &'static str> {
+        Table::new(now, 3, BranchMint::new(), Timings::RFC, limit)
+    }
+
+    fn key(branch: &str) -> ServerKey {
+        thread_local!(static SEED: KeySeed = KeySeed::new());
+        SEED.with(|seed| seed.by_branch(branch, "a.example", None, "MESSAGE").unwrap())
+    }
+
+    fn bytes(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    fn nothing<U>() -> Step<U> {
+        Step { send: None, event: None, over: None }
+    }
+
+    #[test]
+    fn a_request_is_answered_and_forgotten_when_timer_j_fired() {
+        let (now, a) = (origin(), key("z9hG4bKa"));
+        let mut table = table(now, 10);
+        assert_eq!(table.handle_server(&a, ServerInput::Retransmission), None);
+        table.open_server(now, a, false, "peer").unwrap();
+        assert_eq!(table.handle_server(&a, ServerInput::Retransmission), Some(nothing()));
+        let sent = Step { send: Some(bytes("200")), ..nothing() };
+        assert_eq!(table.respond(now, &a, 200, bytes("200")), Ok(sent));
+        let repeated = Step { send: Some(bytes("200")), ..nothing() };
+        assert_eq!(table.handle_server(&a, ServerInput::Retransmission), Some(repeated));
+        assert_eq!(table.wheel.len(), 1, "only timer J runs");
+
+        let mut fired = Vec::new();
+        table.advance(now + 31_990 * MS, &mut fired);
+        assert_eq!(fired, []);
+        table.advance(now + 32_000 * MS, &mut fired);
+        assert_eq!(fired, [Fired::Server(a, Step { over: Some("peer"), ..nothing() })]);
+        assert!(table.is_empty() && table.next_deadline().is_none());
+        assert_eq!(table.respond(now, &a, 200, bytes("200")), Err(Refused::Over));
+    }
+
+    #[test]
+    fn a_response_finds_the_request_by_its_branch() {
+        let now = origin();
+        let mut table = table(now, 10);
+        let branch = table.next_branch();
+        assert_eq!(branch.worker(), 3);
+        assert_ne!(branch, table.next_branch());
+        let step = table.open_client(now, branch, bytes("MESSAGE"), false, "caller").unwrap();
+        assert_eq!(step, Step { send: Some(bytes("MESSAGE")), ..nothing() });
+
+        let heard = table.mint.parse(branch.text().as_ref()).unwrap();
+        let step = table.handle_client(now, &heard, ClientInput::Response(202));
+        assert_eq!(step, Some(Step { event: Some(Event::Response(202)), ..nothing() }));
+        assert_eq!(table.client(&heard), Some(&"caller"));
+        assert_eq!(table.wheel.len(), 1, "only timer K runs");
+    }
+
+    #[test]
+    fn timers_repeat_a_request_until_it_times_out() {
+        let now = origin();
+        let mut table = table(now, 10);
+        let branch = table.next_branch();
+        let _sent = table.open_client(now, branch, bytes("MESSAGE"), false, "caller").unwrap();
+        let mut fired = Vec::new();
+        while let Some(deadline) = table.next_deadline() {
+            table.advance(deadline, &mut fired);
+        }
+        let again = Step { send: Some(bytes("MESSAGE")), ..nothing() };
+        assert_eq!(fired.len(), 11);
+        assert!(fired[..10].iter().all(|f| matches!(f, Fired::Client(_, step) if *step == again)));
+        let end = Step { event: Some(Event::Timeout), over: Some("caller"), ..nothing() };
+        assert_eq!(fired.last(), Some(&Fired::Client(branch, end)));
+        assert!(table.is_empty() && table.wheel.is_empty());
+    }
+
+    #[test]
+    fn over_a_reliable_transport_nothing_stays_behind() {
+        let (now, a) = (origin(), key("z9hG4bKa"));
+        let mut table = table(now, 10);
+        table.open_server(now, a, true, "peer").unwrap();
+        let step = table.respond(now, &a, 200, bytes("200")).unwrap();
+        assert_eq!(step, Step { send: Some(bytes("200")), event: None, over: Some("peer") });
+        let branch = table.next_branch();
+        let _sent = table.open_client(now, branch, bytes("MESSAGE"), true, "caller").unwrap();
+        let step = table.handle_client(now, &branch, ClientInput::TransportError).unwrap();
+        assert_eq!((step.event, step.over), (Some(Event::Unreachable), Some("caller")));
+        assert!(table.is_empty() && table.wheel.is_empty());
+        assert_eq!(table.handle_client(now, &branch, ClientInput::Response(200)), None);
+    }
+
+    #[test]
+    fn a_full_table_takes_no_more() {
+        let now = origin();
+        let mut table = table(now, 2);
+        table.open_server(now, key("z9hG4bKa"), false, "peer").unwrap();
+        table.open_server(now, key("z9hG4bKb"), false, "peer").unwrap();
+        assert_eq!(table.open_server(now, key("z9hG4bKc"), false, "peer"), Err(Full));
+        let branch = table.next_branch();
+        assert_eq!(table.open_client(now, branch, Bytes::new(), false, "caller"), Err(Full));
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn a_live_transaction_is_small() {
+        let links = 24;
+        let nodes = 2 * (size_of::<(Owner, Timer)>() + links);
+        let server = size_of::<(ServerKey, Entry<Server, ()>)>() + nodes;
+        let client = size_of::<(Branch, Entry<Client, ()>)>() + nodes;
+        assert!(server <= 320 && client <= 320, "{server} {client}");
+    }
+}

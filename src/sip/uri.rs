@@ -1,0 +1,412 @@
+//! SIP, SIPS and tel URIs (RFC 3261 §19.1, RFC 3966), read in place; other schemes stay opaque.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::error::UriError;
+use super::escape::{escape_at, unescape_text};
+use super::host;
+use super::params::{Param, Params};
+
+/// The scheme of a URI.
+#[derive(Clone, Copy, Debug)]
+pub enum Scheme<'a> {
+    /// `sip:`
+    Sip,
+    /// `sips:`
+    Sips,
+    /// `tel:`
+    Tel,
+    /// Any other, in the spelling of the URI.
+    Other(&'a str),
+}
+
+/// A URI and its parts, borrowed from the text it was read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Uri<'a> {
+    text: &'a str,
+    scheme: Scheme<'a>,
+    user: Option<&'a str>,
+    password: Option<&'a str>,
+    host: &'a str,
+    port: Option<u16>,
+    params: Params<'a>,
+    headers: Option<&'a str>,
+    opaque: &'a str,
+}
+
+impl<'a> Uri<'a> {
+    /// Reads `text`, which is the URI alone: no angle brackets, no white space.
+    pub fn parse(text: &'a str) -> Result<Self, UriError> {
+        let (name, opaque) = text.split_once(':').ok_or(UriError::Scheme)?;
+        let scheme = Scheme::from_name(name)?;
+        check_characters(opaque)?;
+        let uri = Self {
+            text,
+            scheme,
+            user: None,
+            password: None,
+            host: "",
+            port: None,
+            params: Params::default(),
+            headers: None,
+            opaque,
+        };
+        match scheme {
+            Scheme::Sip | Scheme::Sips => uri.with_sip_parts(),
+            Scheme::Tel => uri.with_tel_parts(),
+            Scheme::Other(_) => Ok(uri),
+        }
+    }
+
+    fn with_sip_parts(mut self) -> Result<Self, UriError> {
+        check_escapes(self.opaque)?;
+        let mut rest = self.opaque;
+        if let Some((userinfo, behind)) = rest.split_once('@') {
+            let (user, password) = match userinfo.split_once(':') {
+                Some((user, password)) => (user, Some(password)),
+                None => (userinfo, None),
+            };
+            if user.is_empty() {
+                return Err(UriError::User);
+            }
+            (self.user, self.password, rest) = (Some(user), password, behind);
+        }
+        if let Some((front, headers)) = rest.split_once('?') {
+            (rest, self.headers) = (front, Some(headers));
+        }
+        if let Some((front, params)) = rest.split_once(';') {
+            (rest, self.params) = (front, checked_params(params)?);
+        }
+        (self.host, self.port) = host::host_port(rest)?;
+        Ok(self)
+    }
+
+    fn with_tel_parts(mut self) -> Result<Self, UriError> {
+        check_escapes(self.opaque)?;
+        let number = match self.opaque.split_once(';') {
+            Some((number, params)) => {
+                self.params = checked_params(params)?;
+                number
+            }
+            None => self.opaque,
+        };
+        self.user = Some(number).filter(|number| !number.is_empty());
+        self.user.map(|_| self).ok_or(UriError::User)
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> Scheme<'a> {
+        self.scheme
+    }
+
+    /// True for `sip:` and `sips:`.
+    pub fn is_sip(&self) -> bool {
+        matches!(self.scheme, Scheme::Sip | Scheme::Sips)
+    }
+
+    /// The user part as it stands, without the password; the number of a tel URI.
+    pub fn user(&self) -> Option<&'a str> {
+        self.user
+    }
+
+    /// The password as it stands.
+    pub fn password(&self) -> Option<&'a str> {
+        self.password
+    }
+
+    /// The host; an IPv6 address in its brackets; empty unless the scheme is `sip` or `sips`.
+    pub fn host(&self) -> &'a str {
+        self.host
+    }
+
+    /// The address when the host is one.
+    pub fn host_ip(&self) -> Option<IpAddr> {
+        host::ip(self.host)
+    }
+
+    /// True when the host is an IPv4 or IPv6 address.
+    pub fn is_ip_host(&self) -> bool {
+        self.host_ip().is_some()
+    }
+
+    /// The port, if the URI names one.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The parameter of this name, without regard to case or escapes.
+    pub fn param(&self, name: &str) -> Option<Param<'a>> {
+        self.params.iter().find(|param| is_equal(param.name, name, Case::Ignored))
+    }
+
+    /// True for a parameter of this name, with or without a value: `has_param("lr")`.
+    pub fn has_param(&self, name: &str) -> bool {
+        self.param(name).is_some()
+    }
+
+    /// Every parameter.
+    pub fn params(&self) -> Params<'a> {
+        self.params
+    }
+
+    /// The headers behind `?` as they stand, `name=value&name=value`.
+    pub fn headers(&self) -> Option<&'a str> {
+        self.headers
+    }
+
+    /// Everything behind the scheme's colon.
+    pub fn opaque(&self) -> &'a str {
+        self.opaque
+    }
+
+    /// The URI as it stands.
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// True when both URIs name the same resource by the rules of RFC 3261 §19.1.4.
+    ///
+    /// The relation is not transitive, so this is not `==`.
+    pub fn is_equivalent(&self, other: &Uri<'_>) -> bool {
+        if !self.scheme.is_same(&other.scheme) {
+            return false;
+        }
+        if matches!(self.scheme, Scheme::Other(_)) {
+            return self.opaque == other.opaque;
+        }
+        is_equal_option(self.user, other.user, Case::Kept)
+            && is_equal_option(self.password, other.password, Case::Kept)
+            && is_equal_host(self, other)
+            && self.port == other.port
+            && agrees_in_params(self, other)
+            && agrees_in_params(other, self)
+            && has_headers_of(self, other)
+            && has_headers_of(other, self)
+    }
+}
+
+impl fmt::Display for Uri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+impl<'a> Scheme<'a> {
+    fn from_name(name: &'a str) -> Result<Self, UriError> {
+        let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+        match name {
+            _ if !is_name => Err(UriError::Scheme),
+            _ if name.eq_ignore_ascii_case("sip") => Ok(Self::Sip),
+            _ if name.eq_ignore_ascii_case("sips") => Ok(Self::Sips),
+            _ if name.eq_ignore_ascii_case("tel") => Ok(Self::Tel),
+            _ => Ok(Self::Other(name)),
+        }
+    }
+
+    /// The scheme's name.
+    pub fn as_str(&self) -> &'a str {
+        match self {
+            Self::Sip => "sip",
+            Self::Sips => "sips",
+            Self::Tel => "tel",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// True for the same scheme in any case.
+    pub fn is_same(&self, other: &Scheme<'_>) -> bool {
+        self.as_str().eq_ignore_ascii_case(other.as_str())
+    }
+}
+
+fn check_characters(text: &str) -> Result<(), UriError> {
+    let is_forbidden = |b: u8| b <= b' ' || matches!(b, 0x7f | b'"' | b'<' | b'>');
+    if text.bytes().any(is_forbidden) { Err(UriError::Character) } else { Ok(()) }
+}
+
+fn check_escapes(text: &str) -> Result<(), UriError> {
+    let bytes = text.as_bytes();
+    let is_whole = |at: usize| escape_at(&bytes[at..]).is_some();
+    if memchr::memchr_iter(b'%', bytes).all(is_whole) { Ok(()) } else { Err(UriError::Escape) }
+}
+
+fn checked_params(text: &str) -> Result<Params<'_>, UriError> {
+    let params = Params::new(text);
+    let has_gap = text.is_empty() || params.iter().any(|param| param.name.is_empty());
+    if has_gap { Err(UriError::Param) } else { Ok(params) }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Case {
+    Kept,
+    Ignored,
+}
+
+/// Compares escaped texts: `%41` equals `A`, but an escaped reserved character only itself.
+fn is_equal(a: &str, b: &str, case: Case) -> bool {
+    let (mut a, mut b) = (Units(a.as_bytes()), Units(b.as_bytes()));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some(x), Some(y)) if x == y => {}
+            (Some((x, false)), Some((y, false)))
+                if case == Case::Ignored && x.eq_ignore_ascii_case(&y) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The characters of an escaped text: the byte, and whether it is a reserved one in escaped form.
+struct Units<'a>(&'a [u8]);
+
+impl Iterator for Units<'_> {
+    type Item = (u8, bool);
+
+    fn next(&mut self) -> Option<(u8, bool)> {
+        if let Some(byte) = escape_at(self.0) {
+            self.0 = &self.0[3..];
+            return Some((byte, b";/?:@&=+$,".contains(&byte)));
+        }
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some((*first, false))
+    }
+}
+
+fn is_equal_option(a: Option<&str>, b: Option<&str>, case: Case) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => is_equal(a, b, case),
+        _ => false,
+    }
+}
+
+fn is_equal_host(a: &Uri<'_>, b: &Uri<'_>) -> bool {
+    match (a.host_ip(), b.host_ip()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a.host.eq_ignore_ascii_case(b.host),
+    }
+}
+
+/// Parameters that differ by being absent from one of two URIs; all others may be absent.
+const DECISIVE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
+
+fn agrees_in_params(a: &Uri<'_>, b: &Uri<'_>) -> bool {
+    a.params.iter().all(|param| {
+        match b.params.iter().find(|p| is_equal(p.name, param.name, Case::Ignored)) {
+            Some(other) => is_equal_option(param.value, other.value, Case::Ignored),
+            None => !DECISIVE.iter().any(|name| is_equal(name, param.name, Case::Ignored)),
+        }
+    })
+}
+
+fn has_headers_of(a: &Uri<'_>, b: &Uri<'_>) -> bool {
+    header_fields(b).all(|(name, value)| {
+        header_fields(a).any(|(n, v)| {
+            is_equal(n, name, Case::Ignored) && unescape_text(v) == unescape_text(value)
+        })
+    })
+}
+
+fn header_fields<'a>(uri: &Uri<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let pieces = uri.headers.unwrap_or_default().split('&').filter(|piece| !piece.is_empty());
+    pieces.map(|piece| piece.split_once('=').unwrap_or((piece, "")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri<'_> {
+        Uri::parse(text).unwrap()
+    }
+
+    #[test]
+    fn every_part_is_found() {
+        let uri = uri("sips:al%69ce:pw@[2001:db8::1]:5061;transport=tcp;lr?Subject=a%20b&x=y");
+        assert_eq!(uri.scheme().as_str(), "sips");
+        assert_eq!((uri.user(), uri.password()), (Some("al%69ce"), Some("pw")));
+        assert_eq!((uri.host(), uri.port()), ("[2001:db8::1]", Some(5061)));
+        assert_eq!(uri.param("Transport").unwrap().value, Some("tcp"));
+        assert!(uri.has_param("lr") && !uri.has_param("maddr") && uri.is_ip_host());
+        assert_eq!(uri.headers(), Some("Subject=a%20b&x=y"));
+        assert_eq!(uri.to_string(), uri.as_str());
+    }
+
+    #[test]
+    fn unusual_but_legal_uris_are_read() {
+        let odd = "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*\
+                   :&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com";
+        assert_eq!(uri(odd).user(), Some("1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*"));
+        assert_eq!(uri(odd).password(), Some("&it+has=1,weird!*pas$wo~d_too.(doesn't-it)"));
+        assert_eq!(uri("sip:user;par=u%40example.net@example.com").host(), "example.com");
+        assert_eq!(uri("tel:+1-201-555-0123;phone-context=x").user(), Some("+1-201-555-0123"));
+        assert_eq!(uri("soap.beep://192.0.2.103:3002").opaque(), "//192.0.2.103:3002");
+        assert_eq!(uri("SIP:EXAMPLE.com").host(), "EXAMPLE.com");
+    }
+
+    #[test]
+    fn what_is_no_uri_is_told_why() {
+        for (text, error) in [
+            ("", UriError::Scheme),
+            ("example.com", UriError::Scheme),
+            ("<sip:a>", UriError::Scheme),
+            ("1sip:a", UriError::Scheme),
+            ("sip:a b@c", UriError::Character),
+            ("sip:a@b>", UriError::Character),
+            ("sip:a%4@b", UriError::Escape),
+            ("sip:@b", UriError::User),
+            ("tel:", UriError::User),
+            ("sip:", UriError::Host),
+            ("sip:2001:db8::10", UriError::Port),
+            ("sip:a@[::1", UriError::Host),
+            ("sip:a:66000", UriError::Port),
+            ("sip:a;", UriError::Param),
+            ("sip:a;=b", UriError::Param),
+        ] {
+            assert_eq!(Uri::parse(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    /// RFC 3261 §19.1.4, the examples of URIs that are equivalent.
+    #[test]
+    fn s19_1_4_equivalent() {
+        for (a, b) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtlanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+            ("sip:a@[2001:db8::1]", "sip:a@[2001:DB8:0::1]"),
+        ] {
+            assert!(uri(a).is_equivalent(&uri(b)) && uri(b).is_equivalent(&uri(a)), "{a} {b}");
+        }
+    }
+
+    /// RFC 3261 §19.1.4, the examples of URIs that are not equivalent.
+    #[test]
+    fn s19_1_4_not_equivalent() {
+        for (a, b) in [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+            ("sip:a@b", "sips:a@b"),
+            ("sip:a@b", "sip:b"),
+            ("sip:a%3Bb@c", "sip:a;b@c"),
+        ] {
+            assert!(!uri(a).is_equivalent(&uri(b)) && !uri(b).is_equivalent(&uri(a)), "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What makes a well-framed message unfit to be processed (RFC 3261 §8.1.1, §8.2, §16.3).
+
+use thiserror::Error;
+
+use super::error::{HeaderError, UriError};
+use super::header::{Arity, HeaderId};
+use super::lex;
+use super::message::{Header, Message};
+use super::method::Method;
+use super::uri::Uri;
+
+/// The first fault of a message. Answer a request with [`Finding::status`]; drop a reply.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// The protocol version is not SIP/2.0.
+    #[error("the version is not SIP/2.0")]
+    Version,
+    /// The request line is not three words with one space between each.
+    #[error("the request line is malformed")]
+    RequestLine,
+    /// The Request-URI is malformed.
+    #[error("bad Request-URI: {0}")]
+    RequestUri(UriError),
+    /// The Request-URI carries headers, which only other URIs may (§19.1.1).
+    #[error("the Request-URI carries headers")]
+    RequestUriHeaders,
+    /// A header line without a colon, or whose name is not a token.
+    #[error("a header line is malformed")]
+    HeaderLine,
+    /// A CR within a line.
+    #[error("a carriage return stands within a line")]
+    BareCr,
+    /// A header that may stand once stands twice.
+    #[error("{} stands twice", .0.name())]
+    Repeated(HeaderId),
+    /// A header is missing or malformed.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// The URI of an address is malformed.
+    #[error("bad URI in {name}: {1}", name = .0.name())]
+    Uri(HeaderId, UriError),
+    /// CSeq names another method than the request line.
+    #[error("CSeq names another method")]
+    CSeqMethod,
+    /// Like [`Finding::CSeqMethod`], in a request of unknown method.
+    #[error("the method is unknown and CSeq names another")]
+    UnknownMethod,
+    /// The message ends without the empty line behind its headers.
+    #[error("no empty line ends the headers")]
+    Unterminated,
+    /// The body is shorter than Content-Length.
+    #[error("the body is shorter than Content-Length")]
+    ShortBody,
+}
+
+impl Finding {
+    /// The status and reason to answer a request with.
+    pub fn status(&self) -> (u16, &'static str) {
+        match self {
+            Self::Version => (505, "Version Not Supported"),
+            Self::UnknownMethod => (501, "Not Implemented"),
+            Self::RequestLine => (400, "Bad Request Line"),
+            Self::RequestUri(_) => (400, "Bad Request-URI"),
+            Self::RequestUriHeaders => (400, "Headers in Request-URI"),
+            Self::HeaderLine | Self::BareCr => (400, "Bad Header Line"),
+            Self::CSeqMethod => (400, "CSeq Method Mismatch"),
+            Self::Unterminated => (400, "Missing Empty Line"),
+            Self::ShortBody => (400, "Content-Length Beyond Body"),
+            Self::Repeated(id) => (400, repeated(*id)),
+            Self::Header(HeaderError::Missing(id)) => (400, missing(*id)),
+            Self::Header(
+                HeaderError::Malformed(id) | HeaderError::OutOfRange(id) | HeaderError::NotUtf8(id),
+            )
+            | Self::Uri(id, _) => (400, bad(*id)),
+        }
+    }
+}
+
+fn missing(id: HeaderId) -> &'static str {
+    match id {
+        HeaderId::Via => "Missing Via",
+        HeaderId::From => "Missing From",
+        HeaderId::To => "Missing To",
+        HeaderId::CallId => "Missing Call-ID",
+        HeaderId::CSeq => "Missing CSeq",
+        _ => "Missing Header",
+    }
+}
+
+fn bad(id: HeaderId) -> &'static str {
+    match id {
+        HeaderId::Via => "Bad Via",
+        HeaderId::From => "Bad From",
+        HeaderId::To => "Bad To",
+        HeaderId::CallId => "Bad Call-ID",
+        HeaderId::CSeq => "Bad CSeq",
+        HeaderId::MaxForwards => "Bad Max-Forwards",
+        HeaderId::ContentLength => "Bad Content-Length",
+        HeaderId::Contact => "Bad Contact",
+        HeaderId::Route => "Bad Route",
+        HeaderId::RecordRoute => "Bad Record-Route",
+        _ => "Bad Header",
+    }
+}
+
+fn repeated(id: HeaderId) -> &'static str {
+    match id {
+        HeaderId::From => "Two From Headers",
+        HeaderId::To => "Two To Headers",
+        HeaderId::CallId => "Two Call-ID Headers",
+        HeaderId::CSeq => "Two CSeq Headers",
+        HeaderId::MaxForwards => "Two Max-Forwards Headers",
+        _ => "Repeated Header",
+    }
+}
+
+/// Headers with addresses that a hop acts on.
+const ADDRESSES: [HeaderId; 3] = [HeaderId::Contact, HeaderId::Route, HeaderId::RecordRoute];
+
+impl Message {
+    /// Ok for a message that a proxy or server can process; the first fault otherwise.
+    ///
+    /// Lenient where the standards are: no Max-Forwards, no From tag, an RFC 2543 branch, and values of headers that no hop acts on.
+    /// An unknown URI scheme is for the router to answer with 416, an unknown method for the script.
+    pub fn validate(&self) -> Result<(), Finding> {
+        self.check_start_line()?;
+        self.check_lines()?;
+        self.check_repetition()?;
+        self.check_via()?;
+        self.check_address(HeaderId::From)?;
+        self.check_address(HeaderId::To)?;
+        self.call_id()?;
+        self.check_cseq()?;
+        self.max_forwards()?;
+        ADDRESSES.into_iter().try_for_each(|id| self.check_address(id))?;
+        self.check_length()
+    }
+
+    fn check_start_line(&self) -> Result<(), Finding> {
+        if self.is_request() {
+            let is_split = self.version().is_empty() || self.request_uri().contains(' ');
+            if is_split || self.request_uri().is_empty() {
+                return Err(Finding::RequestLine);
+            }
+        }
+        if !self.version().eq_ignore_ascii_case("SIP/2.0") {
+            let is_sip = self.version().get(..4).is_some_and(|v| v.eq_ignore_ascii_case("SIP/"));
+            return Err(if is_sip { Finding::Version } else { Finding::RequestLine });
+        }
+        if self.is_request() {
+            let uri = Uri::parse(self.request_uri()).map_err(Finding::RequestUri)?;
+            if uri.headers().is_some() {
+                return Err(Finding::RequestUriHeaders);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_lines(&self) -> Result<(), Finding> {
+        let head = &self.wire[..self.blank.end as usize];
+        if !memchr::memchr_iter(b'\r', head).all(|at| head.get(at + 1) == Some(&b'\n')) {
+            return Err(Finding::BareCr);
+        }
+        let is_named = |header: &Header| {
+            header.id != HeaderId::Other
+                || lex::is_token(self.name(header))
+                    && self.line(header)[self.name(header).len()..].contains(&b':')
+        };
+        if self.headers.iter().all(is_named) { Ok(()) } else { Err(Finding::HeaderLine) }
+    }
+
+    fn check_repetition(&self) -> Result<(), Finding> {
+        let mut seen = 0u128;
+        for id in self.headers.iter().map(|header| header.id) {
+            // Content-Length may be repeated as long as the values agree, which check_length sees to.
+            if id.arity() == Arity::One && id != HeaderId::ContentLength {
+                let bit = 1 << id as u8;
+                if seen & bit != 0 {
+                    return Err(Finding::Repeated(id));
+                }
+                seen |= bit;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_via(&self) -> Result<(), Finding> {
+        if self.header(HeaderId::Via).is_none() {
+            return Err(HeaderError::Missing(HeaderId::Via).into());
+        }
+        self.top_via()?;
+        self.vias().try_for_each(|via| via.map(drop))?;
+        Ok(())
+    }
+
+    fn check_address(&self, id: HeaderId) -> Result<(), Finding> {
+        let is_single = id.arity() == Arity::One;
+        if is_single && self.header(id).is_none_or(<[u8]>::is_empty) {
+            return Err(HeaderError::Missing(id).into());
+        }
+        for address in self.addresses(id) {
+            let address = address?;
+            if !(id == HeaderId::Contact && address.is_wildcard()) {
+                address.parsed_uri().map_err(|error| Finding::Uri(id, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_cseq(&self) -> Result<(), Finding> {
+        let (cseq, method) = (self.cseq()?, self.method());
+        match method {
+            _ if cseq.method == method => Ok(()),
+            Method::Other(_) => Err(Finding::UnknownMethod),
+            _ => Err(Finding::CSeqMethod),
+        }
+    }
+
+    fn check_length(&self) -> Result<(), Finding> {
+        if self.bytes_at(self.blank).is_empty() {
+            return Err(Finding::Unterminated);
+        }
+        match self.content_length()? {
+            Some(length) if length > self.body().len() => Err(Finding::ShortBody),
+            _ => Ok(()),
+        }
+    }
+}

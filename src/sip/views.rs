@@ -1,0 +1,97 @@
+//! Typed views of the headers that every hop reads.
+
+use super::cseq::CSeq;
+use super::error::HeaderError;
+use super::header::HeaderId;
+use super::lex;
+use super::message::{Kind, Message};
+use super::method::Method;
+use super::name_addr::NameAddr;
+use super::via::Via;
+
+impl Message {
+    /// The method: a request's from its start line, a reply's from its CSeq.
+    pub fn method(&self) -> Method<'_> {
+        match self.start.kind {
+            Kind::Request { method, .. } => Method::from_name(self.str_at(method)),
+            Kind::Reply { .. } => self.cseq().map_or(Method::Other(""), |cseq| cseq.method),
+        }
+    }
+
+    /// The topmost Via value.
+    pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
+        let value = self.values(HeaderId::Via).next();
+        Via::parse(text(HeaderId::Via, value.ok_or(HeaderError::Missing(HeaderId::Via))?)?)
+    }
+
+    /// Every Via value, topmost first.
+    pub fn vias(&self) -> impl Iterator<Item = Result<Via<'_>, HeaderError>> {
+        self.values(HeaderId::Via).map(|value| Via::parse(text(HeaderId::Via, value)?))
+    }
+
+    /// From.
+    pub fn from(&self) -> Result<NameAddr<'_>, HeaderError> {
+        NameAddr::parse(HeaderId::From, self.required(HeaderId::From)?)
+    }
+
+    /// To.
+    pub fn to(&self) -> Result<NameAddr<'_>, HeaderError> {
+        NameAddr::parse(HeaderId::To, self.required(HeaderId::To)?)
+    }
+
+    /// Call-ID, one word without white space.
+    pub fn call_id(&self) -> Result<&str, HeaderError> {
+        let value = self.required(HeaderId::CallId)?;
+        match value.is_empty() || value.bytes().any(lex::is_lws) {
+            true => Err(HeaderError::Malformed(HeaderId::CallId)),
+            false => Ok(value),
+        }
+    }
+
+    /// CSeq.
+    pub fn cseq(&self) -> Result<CSeq<'_>, HeaderError> {
+        CSeq::parse(self.required(HeaderId::CSeq)?)
+    }
+
+    /// Max-Forwards, 0 to 255 (RFC 3261 §20.22).
+    pub fn max_forwards(&self) -> Result<Option<u8>, HeaderError> {
+        let id = HeaderId::MaxForwards;
+        let number = self.number(id)?;
+        number.map(u8::try_from).transpose().map_err(|_| HeaderError::OutOfRange(id))
+    }
+
+    /// Expires in seconds (RFC 3261 §20.19).
+    pub fn expires(&self) -> Result<Option<u32>, HeaderError> {
+        self.number(HeaderId::Expires)
+    }
+
+    /// Every Contact value.
+    pub fn contacts(&self) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
+        self.addresses(HeaderId::Contact)
+    }
+
+    /// Every address of a header that lists addresses, such as Route, Record-Route, Path or Contact.
+    pub fn addresses(
+        &self,
+        id: HeaderId,
+    ) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
+        self.values(id).map(move |value| NameAddr::parse(id, text(id, value)?))
+    }
+
+    /// A header that is one decimal number.
+    pub fn number(&self, id: HeaderId) -> Result<Option<u32>, HeaderError> {
+        let Some(value) = self.header(id) else { return Ok(None) };
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return Err(HeaderError::Malformed(id));
+        }
+        lex::number(value).map(Some).ok_or(HeaderError::OutOfRange(id))
+    }
+
+    fn required(&self, id: HeaderId) -> Result<&str, HeaderError> {
+        text(id, self.header(id).ok_or(HeaderError::Missing(id))?)
+    }
+}
+
+fn text(id: HeaderId, value: &[u8]) -> Result<&str, HeaderError> {
+    std::str::from_utf8(value).map_err(|_| HeaderError::NotUtf8(id))
+}

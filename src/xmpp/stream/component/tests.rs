@@ -1,0 +1,391 @@
+use super::*;
+use crate::xmpp::stream::test_clock::start_of_time;
+
+const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
+    xmlns:stream='http://etherx.jabber.org/streams' from='sip.example' id='3BF96D32'>";
+const CLOSE: &str = "</stream:stream>";
+
+/// A component against a scripted server, written down as it goes.
+struct Ladder {
+    component: Component,
+    start: Instant,
+    now: Instant,
+    lines: Vec<String>,
+}
+
+impl Ladder {
+    fn new(change: impl FnOnce(&mut ComponentConfig)) -> Self {
+        let start = start_of_time();
+        let mut config = ComponentConfig::new("sip.example", "test");
+        change(&mut config);
+        let component = Component::new(config, start);
+        Self { component, start, now: start, lines: Vec::new() }
+    }
+
+    fn started() -> Self {
+        let mut ladder = Self::new(|_| ());
+        ladder.component.start();
+        ladder.note("connected".into());
+        ladder
+    }
+
+    fn ready(change: impl FnOnce(&mut ComponentConfig)) -> Self {
+        let mut ladder = Self::new(change);
+        ladder.component.start();
+        ladder.component.handle_bytes(ladder.now, HEADER.as_bytes());
+        ladder.component.handle_bytes(ladder.now, b"<handshake/>");
+        assert!(matches!(ladder.component.poll_event(), Some(Event::Ready)));
+        ladder.component.poll_transmit();
+        ladder
+    }
+
+    fn at(&mut self, millis: u64) -> &mut Self {
+        self.now = self.start + Duration::from_millis(millis);
+        self
+    }
+
+    fn hears(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.component.handle_bytes(self.now, bytes.as_ref());
+        self.note(format!("<-- {}", describe(bytes.as_ref())))
+    }
+
+    fn loses_the_connection(&mut self) -> &mut Self {
+        self.component.handle_closed();
+        self.note("<-- EOF".into())
+    }
+
+    fn closes(&mut self) -> &mut Self {
+        self.component.close(self.now);
+        self.note("close".into())
+    }
+
+    /// Lets time pass until the stream has nothing to wait for, or until `millis`.
+    fn waits(&mut self, millis: u64) -> &mut Self {
+        let until = self.start + Duration::from_millis(millis);
+        while let Some(due) = self.component.poll_timeout().filter(|due| *due <= until) {
+            self.now = due;
+            self.component.handle_timeout(due);
+            self.note("timeout".into());
+        }
+        self.now = until;
+        self
+    }
+
+    /// Writes down what has just happened and what came of it.
+    fn note(&mut self, cause: String) -> &mut Self {
+        let mut results = vec![cause];
+        while let Some(bytes) = self.component.poll_transmit() {
+            results.push(format!("--> {}", describe(&bytes)));
+        }
+        while let Some(event) = self.component.poll_event() {
+            results.push(match event {
+                Event::Ready => "Ready".into(),
+                Event::Stanza(stanza) => format!("Stanza {}", stanza.name()),
+                Event::Refused(error) => format!("Refused {error}"),
+                Event::Closed(reason) => format!("Closed {reason}"),
+            });
+        }
+        let millis = self.now.duration_since(self.start).as_millis();
+        self.lines.push(format!("{millis} ms {}", results.join(" ")));
+        self
+    }
+
+    #[track_caller]
+    fn reads(&self, expected: &str) {
+        let words =
+            |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+        let happened = self.lines.join("\n");
+        assert!(words(expected) == words(&happened), "what happened:\n{happened}");
+    }
+}
+
+/// Names of what stands in `bytes`, short enough for a ladder.
+fn describe(bytes: &[u8]) -> String {
+    if bytes == b" " {
+        return "space".into();
+    }
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
+    let names = text.split('<').skip(1).map(|tag| {
+        let end = tag.find([' ', '>', '/']).filter(|end| *end > 0);
+        match tag.strip_prefix('/') {
+            Some(closing) => format!("/{}", closing.trim_end_matches('>')),
+            None => tag[..end.unwrap_or(tag.len())].to_owned(),
+        }
+    });
+    let names: Vec<String> = names.filter(|name| name != "?xml").take(4).collect();
+    if names.is_empty() { "bytes".into() } else { names.join(",") }
+}
+
+fn error(condition: &str) -> String {
+    format!(
+        "<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
+         {CLOSE}"
+    )
+}
+
+#[test]
+fn xep_0114_example_handshake() {
+    assert_eq!(handshake("3BF96D32", "test"), "aaee83c26aeeafcbabeabfcbcd50df997e0a2a1e");
+}
+
+#[test]
+fn what_is_sent_first_is_the_header_and_then_the_proof() {
+    let mut component =
+        Component::new(ComponentConfig::new("sip.example", "test"), start_of_time());
+    assert!(component.poll_transmit().is_none());
+    component.start();
+    let sent = String::from_utf8(component.poll_transmit().unwrap()).unwrap();
+    assert_eq!(
+        sent,
+        "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
+         xmlns:stream='http://etherx.jabber.org/streams' to='sip.example'>"
+    );
+    component.handle_bytes(start_of_time(), HEADER.as_bytes());
+    let sent = String::from_utf8(component.poll_transmit().unwrap()).unwrap();
+    assert_eq!(sent, "<handshake>aaee83c26aeeafcbabeabfcbcd50df997e0a2a1e</handshake>");
+}
+
+#[test]
+fn a_good_secret_opens_the_stream() {
+    let mut ladder = Ladder::started();
+    ladder.at(10).hears(HEADER).at(20).hears("<handshake/>").at(30).hears("<message/> <iq/>");
+    ladder.reads(
+        "
+         0 ms  connected               --> stream:stream
+        10 ms  <-- stream:stream       --> handshake,/handshake
+        20 ms  <-- handshake           Ready
+        30 ms  <-- message,iq          Stanza message  Stanza iq
+        ",
+    );
+}
+
+/// Whatever way TCP cuts the server's bytes, they mean the same.
+#[test]
+fn single_bytes_open_the_stream_too() {
+    let mut ladder = Ladder::started();
+    for byte in format!("{HEADER}<handshake></handshake><presence/>").bytes() {
+        ladder.component.handle_bytes(ladder.now, &[byte]);
+    }
+    ladder.note("<-- all".into());
+    ladder.reads(
+        "0 ms connected --> stream:stream
+         0 ms <-- all --> handshake,/handshake Ready Stanza presence",
+    );
+}
+
+#[test]
+fn nothing_is_sent_before_the_handshake_is_acknowledged() {
+    let mut ladder = Ladder::started();
+    assert_eq!(ladder.component.send(b"<message/>"), Err(NotReady));
+    ladder.hears(HEADER);
+    assert_eq!(ladder.component.send(b"<message/>"), Err(NotReady));
+    ladder.hears("<handshake/>");
+    assert_eq!(ladder.component.send(b"<message/>"), Ok(()));
+    assert_eq!(ladder.component.send(b"<iq/>"), Ok(()));
+    assert_eq!(ladder.component.poll_transmit().unwrap(), b"<message/><iq/>");
+    ladder.closes();
+    assert_eq!(ladder.component.send(b"<message/>"), Err(NotReady));
+}
+
+#[test]
+fn a_wrong_secret_is_a_refusal() {
+    let mut ladder = Ladder::started();
+    ladder.at(10).hears(HEADER).at(20).hears(error("not-authorized")).loses_the_connection();
+    ladder.reads(
+        "
+         0 ms  connected               --> stream:stream
+        10 ms  <-- stream:stream       --> handshake,/handshake
+        20 ms  <-- stream:error,not-authorized,/stream:error,/stream:stream
+                                       --> /stream:stream  Refused not-authorized
+        20 ms  <-- EOF
+        ",
+    );
+    assert!(ladder.component.is_closed());
+    assert_eq!(ladder.component.poll_timeout(), None);
+}
+
+#[test]
+fn an_unknown_domain_is_a_refusal() {
+    let mut ladder = Ladder::started();
+    ladder.hears(format!("{HEADER}{}", error("host-unknown")));
+    assert!(ladder.lines[1].ends_with("Refused host-unknown"), "{:?}", ladder.lines);
+}
+
+#[test]
+fn a_server_that_shuts_down_is_no_refusal() {
+    let mut ladder = Ladder::ready(|_| ());
+    ladder.at(50).hears(error("system-shutdown"));
+    ladder.reads(
+        "50 ms <-- stream:error,system-shutdown,/stream:error,/stream:stream
+                  --> /stream:stream  Closed peer reported system-shutdown",
+    );
+}
+
+#[test]
+fn a_server_that_closes_gets_our_closing_tag() {
+    let mut ladder = Ladder::ready(|_| ());
+    ladder.at(50).hears(CLOSE).loses_the_connection();
+    ladder.reads(
+        "
+        50 ms  <-- /stream:stream      --> /stream:stream  Closed peer closed the stream
+        50 ms  <-- EOF
+        ",
+    );
+}
+
+#[test]
+fn we_close_in_order_and_still_take_what_is_under_way() {
+    let mut ladder = Ladder::ready(|_| ());
+    ladder.component.send(b"<message/>").unwrap();
+    ladder.at(50).closes().at(60).hears("<message/>").at(70).hears(CLOSE);
+    ladder.reads(
+        "
+        50 ms  close                   --> message,/stream:stream
+        60 ms  <-- message             Stanza message
+        70 ms  <-- /stream:stream      Closed closed by us
+        ",
+    );
+}
+
+#[test]
+fn a_server_that_does_not_close_is_not_waited_for() {
+    let mut ladder = Ladder::ready(|_| ());
+    ladder.at(50).closes().waits(60_000);
+    ladder.reads(
+        "
+          50 ms  close                 --> /stream:stream
+        5050 ms  timeout               Closed closed by us
+        ",
+    );
+}
+
+#[test]
+fn a_connection_that_is_lost_is_reported_once() {
+    let mut ladder = Ladder::ready(|_| ());
+    ladder.at(9).loses_the_connection().loses_the_connection();
+    ladder.reads("9 ms <-- EOF Closed connection lost  9 ms <-- EOF");
+}
+
+#[test]
+fn each_step_to_a_ready_stream_has_a_deadline() {
+    let mut connecting = Ladder::new(|_| ());
+    connecting.waits(60_000).reads("10000 ms timeout Closed no connection in time");
+
+    let mut silent = Ladder::started();
+    silent.waits(60_000);
+    silent.reads(
+        "
+            0 ms  connected            --> stream:stream
+        10000 ms  timeout              --> stream:error,connection-timeout,/stream:error,/stream:stream
+                                       Closed no stream header in time
+        ",
+    );
+
+    let mut stalling = Ladder::started();
+    stalling.at(9000).hears(HEADER).waits(60_000);
+    stalling.reads(
+        "
+            0 ms  connected            --> stream:stream
+         9000 ms  <-- stream:stream    --> handshake,/handshake
+        10000 ms  timeout              --> stream:error,connection-timeout,/stream:error,/stream:stream
+                                       Closed no handshake in time
+        ",
+    );
+}
+
+#[test]
+fn a_silent_server_gets_whitespace() {
+    let mut ladder = Ladder::ready(|_| ());
+    ladder.waits(130_000);
+    ladder.reads("60000 ms timeout --> space  120000 ms timeout --> space");
+}
+
+#[test]
+fn a_server_that_answers_pings_lives_and_one_that_does_not_is_dead() {
+    let mut ladder = Ladder::ready(|config| config.ping = Some("example".into()));
+    ladder.waits(60_000).at(60_500).hears("<iq type='result' id='sipjab-probe-1'/>");
+    ladder.waits(200_000);
+    ladder.reads(
+        "
+         60000 ms  timeout             --> iq,ping,/iq
+         60500 ms  <-- iq
+        120500 ms  timeout             --> iq,ping,/iq
+        140500 ms  timeout             --> stream:error,connection-timeout,/stream:error,/stream:stream
+                                       Closed no answer to a ping in time
+        ",
+    );
+}
+
+#[test]
+fn stanzas_put_off_the_probe() {
+    let mut ladder = Ladder::ready(|_| ());
+    ladder.at(59_000).hears("<message/>").waits(118_000).waits(119_000);
+    ladder.reads(
+        "
+         59000 ms  <-- message         Stanza message
+        119000 ms  timeout             --> space
+        ",
+    );
+}
+
+/// What a hostile or broken server sends, and what it is told.
+#[test]
+fn broken_streams_end_with_the_condition_that_fits() {
+    let nested = "<a>".repeat(100_000);
+    let bomb = "<!DOCTYPE a [<!ENTITY b 'c'><!ENTITY d '&b;&b;&b;'>]><message>&d;</message>";
+    for (bytes, condition) in [
+        (b"\x16\x03\x01\x02\x00\x01\x00".as_slice(), "bad-format"),
+        (nested.as_bytes(), "policy-violation"),
+        (bomb.as_bytes(), "restricted-xml"),
+        (b"<message><body>&lol9;</body></message>", "restricted-xml"),
+        (b"<message><body>\xff\xfe</body></message>", "unsupported-encoding"),
+        (b"<message><body>\x01</body></message>", "not-well-formed"),
+        (b"<message to='a' to='b'/>", "not-well-formed"),
+        (b"<message><body></message></body>", "not-well-formed"),
+    ] {
+        let mut ladder = Ladder::ready(|_| ());
+        ladder.component.handle_bytes(ladder.now, bytes);
+        let sent = ladder.component.poll_transmit().unwrap();
+        assert_eq!(String::from_utf8(sent).unwrap(), error(condition));
+        let Some(Event::Closed(reason)) = ladder.component.poll_event() else {
+            panic!("not closed after {}", bytes.escape_ascii());
+        };
+        assert_eq!(reason.condition().map(StreamCondition::name), Some(condition));
+        assert!(ladder.component.is_closed() && ladder.component.poll_event().is_none());
+    }
+}
+
+#[test]
+fn a_stanza_of_100_megabytes_is_refused_early() {
+    let mut ladder = Ladder::ready(|_| ());
+    ladder.component.handle_bytes(ladder.now, b"<message><body>");
+    let piece = [b'x'; 64 * 1024];
+    let mut taken = 0;
+    while !ladder.component.is_closed() {
+        ladder.component.handle_bytes(ladder.now, &piece);
+        taken += piece.len();
+    }
+    assert!(taken <= Limits::DEFAULT.stanza + piece.len());
+    ladder.note("<-- bytes".into());
+    ladder.reads(
+        "0 ms <-- bytes --> stream:error,policy-violation,/stream:error,/stream:stream
+         Closed peer broke the stream: too large: stanza",
+    );
+}
+
+#[test]
+fn a_server_of_another_kind_is_told_so() {
+    let mut ladder = Ladder::started();
+    ladder.hears(HEADER.replace("jabber:component:accept", "jabber:client"));
+    assert!(ladder.lines[1].contains("invalid-namespace"), "{:?}", ladder.lines);
+    let mut ladder = Ladder::started();
+    ladder.hears("HTTP/1.1 400 Bad Request\r\n\r\n");
+    assert!(ladder.lines[1].contains("not-well-formed"), "{:?}", ladder.lines);
+}
+
+#[test]
+fn a_stanza_before_the_handshake_is_misbehaviour() {
+    let mut ladder = Ladder::started();
+    ladder.hears(HEADER).hears("<message/>");
+    assert!(ladder.lines[2].contains("stanza before the handshake"), "{:?}", ladder.lines);
+}

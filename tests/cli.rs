@@ -1,0 +1,83 @@
+//! The binary as a person meets it: help, exit codes, findings.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::fs;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const CONFIG: &str = "script = \"route.rhai\"\n";
+
+fn sipjab(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sipjab"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
+}
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn check(files: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+    let folder = folder(files);
+    let output = sipjab(folder.path(), &[&["check"], arguments].concat());
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_good_script_has_exit_code_0() {
+    let files = [("sipjab.toml", CONFIG), ("route.rhai", "fn request_route() { }")];
+    assert_eq!(check(&files, &[]), (Some(0), "no findings\n".to_owned()));
+}
+
+#[test]
+fn findings_have_exit_code_1_and_a_place() {
+    let files = [("sipjab.toml", CONFIG), ("route.rhai", "fn request_route() {\n  nope();\n}")];
+    let (code, text) = check(&files, &["-c", "sipjab.toml"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        text,
+        "route.rhai:2:3: error: there is no function `nope`\n    2 |   nope();\n      |   ^^^^\n1 error\n"
+    );
+}
+
+#[test]
+fn a_script_alone_needs_no_configuration() {
+    let files = [("new.rhai", "fn request_route() { }")];
+    assert_eq!(check(&files, &["new.rhai"]).0, Some(0));
+}
+
+#[test]
+fn a_configuration_with_errors_has_exit_code_1() {
+    let (code, text) = check(&[("sipjab.toml", "scrpt = \"route.rhai\"")], &[]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("sipjab.toml:1:1: error: unknown key `scrpt`"), "{text}");
+    assert!(text.contains("did you mean `script`?"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_read_has_exit_code_2() {
+    assert_eq!(check(&[], &["-c", "gone.toml"]).0, Some(2));
+    assert_eq!(check(&[("sipjab.toml", CONFIG)], &[]).0, Some(2));
+    assert_eq!(check(&[], &["--wrong"]).0, Some(2));
+    let folder = folder(&[]);
+    assert_eq!(sipjab(folder.path(), &["run", "-c", "gone.toml"]).status.code(), Some(2));
+}
+
+#[test]
+fn help_shows_examples_and_where_the_configuration_is() {
+    let folder = folder(&[]);
+    let help = String::from_utf8(sipjab(folder.path(), &["--help"]).stdout).unwrap();
+    for said in ["sipjab run -c", "/etc/sipjab/sipjab.toml", "check", "--version"] {
+        assert!(help.contains(said), "{said} is not in\n{help}");
+    }
+}
