@@ -7,8 +7,6 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tempfile::TempDir;
-
 use crate::actor::Actor;
 
 /// The phone's address.
@@ -27,7 +25,7 @@ pub(crate) struct Cast {
     _sipjab: Actor,
     _prosody: Actor,
     ports: Ports,
-    folder: TempDir,
+    folder: PathBuf,
 }
 
 /// Free loopback ports, one for each that listens.
@@ -39,20 +37,26 @@ struct Ports {
 }
 
 impl Cast {
-    /// Starts everybody and waits until they can talk.
-    pub(crate) fn enter() -> io::Result<Self> {
-        let folder = TempDir::with_prefix("sipjab-demo-")?;
+    /// Starts everybody, each with its files in `folder`, and waits until they can talk.
+    pub(crate) fn enter(folder: &Path) -> io::Result<Self> {
         let ports = Ports {
             xmpp: free_port()?,
             component: free_port()?,
             sip: free_port()?,
             phone: free_port()?,
         };
-        let prosody = enter_prosody(folder.path(), &ports)?;
-        let sipjab = enter_sipjab(folder.path(), &ports)?;
-        let phone = enter_phone(folder.path(), &ports)?;
+        let prosody = enter_prosody(folder, &ports)?;
+        let sipjab = enter_sipjab(folder, &ports)?;
+        let phone = enter_phone(folder, &ports)?;
         let client = enter_client(&ports)?;
-        Ok(Self { client, phone: Some(phone), _sipjab: sipjab, _prosody: prosody, ports, folder })
+        Ok(Self {
+            client,
+            phone: Some(phone),
+            _sipjab: sipjab,
+            _prosody: prosody,
+            ports,
+            folder: folder.into(),
+        })
     }
 
     /// Lets the phone send a text; returns what the client shows.
@@ -84,7 +88,7 @@ impl Cast {
     /// Says how to take part.
     pub(crate) fn explain(&self, is_kept: bool) {
         let Ports { xmpp, sip, phone, .. } = self.ports;
-        let folder = self.folder.path().display();
+        let folder = self.folder.display();
         if !is_kept {
             println!("To join with your own phone and XMPP client: make demo KEEP=1");
             return;

@@ -7,11 +7,15 @@ mod cast;
 mod ladder;
 
 use std::env;
+use std::fs;
 use std::io;
-use std::process::ExitCode;
+use std::path::PathBuf;
+use std::process::{self, ExitCode};
+use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tempfile::TempDir;
 
 use cast::Cast;
 use ladder::Ladder;
@@ -40,7 +44,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
-    let mut cast = Cast::enter()?;
+    let folder = TempDir::with_prefix("sipjab-demo-")?;
+    end_on_interrupt(folder.path().to_owned())?;
+    let mut cast = Cast::enter(folder.path())?;
     let ladder = Ladder::begin(cast::PHONE, "baresip", cast::ALICE, "go-sendxmpp");
     for line in PLAY {
         match line {
@@ -52,8 +58,20 @@ fn run() -> io::Result<()> {
     cast.explain(is_kept);
     if is_kept {
         cast.dismiss_phone();
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        signals.forever().next();
+        loop {
+            thread::park();
+        }
     }
+    Ok(())
+}
+
+/// Ctrl-C takes the folder away; the programs end with this one.
+fn end_on_interrupt(folder: PathBuf) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::spawn(move || {
+        signals.forever().next();
+        let _leaves_at_worst_a_folder = fs::remove_dir_all(folder);
+        process::exit(0);
+    });
     Ok(())
 }
