@@ -61,9 +61,11 @@ pub(super) fn line_end(bytes: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Indexes the header line `bytes[start..end]`; without a colon, all of it is name.
+#[inline]
 pub(super) fn header(bytes: &[u8], start: usize, end: usize) -> Header {
     let line = &bytes[start..end];
-    let colon = memchr(b':', line);
+    // Names are short: a plain loop beats a vectorized search.
+    let colon = line.iter().position(|&byte| byte == b':');
     let name_end = trimmed_end(line, 0, colon.unwrap_or(line.len()));
     let id = if colon.is_some() { HeaderId::from_name(&line[..name_end]) } else { HeaderId::Other };
     let mut value = colon.map_or(line.len(), |colon| colon + 1);

@@ -221,9 +221,22 @@ impl<'a> Scheme<'a> {
     }
 }
 
+/// True at the bytes that no URI holds.
+static FORBIDDEN: [bool; 256] = forbidden_bytes();
+
+const fn forbidden_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte <= 0x7f {
+        table[byte] = byte <= 0x20 || matches!(byte as u8, 0x7f | b'"' | b'<' | b'>');
+        byte += 1;
+    }
+    table
+}
+
 fn check_characters(text: &str) -> Result<(), UriError> {
-    let is_forbidden = |b: u8| b <= b' ' || matches!(b, 0x7f | b'"' | b'<' | b'>');
-    if text.bytes().any(is_forbidden) { Err(UriError::Character) } else { Ok(()) }
+    let is_forbidden = text.bytes().any(|byte| FORBIDDEN[usize::from(byte)]);
+    if is_forbidden { Err(UriError::Character) } else { Ok(()) }
 }
 
 fn check_escapes(text: &str) -> Result<(), UriError> {
@@ -293,11 +306,14 @@ fn is_equal_host(a: &Uri<'_>, b: &Uri<'_>) -> bool {
 /// Parameters that differ by being absent from one of two URIs; all others may be absent.
 const DECISIVE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
 
+/// True when each parameter of `a` stands in `b` with the same value, or may be absent there.
 fn agrees_in_params(a: &Uri<'_>, b: &Uri<'_>) -> bool {
+    let is = |name: &str, other: &str| is_equal(name, other, Case::Ignored);
     a.params.iter().all(|param| {
-        match b.params.iter().find(|p| is_equal(p.name, param.name, Case::Ignored)) {
-            Some(other) => is_equal_option(param.value, other.value, Case::Ignored),
-            None => !DECISIVE.iter().any(|name| is_equal(name, param.name, Case::Ignored)),
+        let mut same = b.params.iter().filter(|other| is(other.name, param.name)).peekable();
+        match same.peek() {
+            Some(_) => same.any(|other| is_equal_option(param.value, other.value, Case::Ignored)),
+            None => !DECISIVE.iter().any(|name| is(name, param.name)),
         }
     })
 }

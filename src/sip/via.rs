@@ -44,11 +44,11 @@ impl<'a> Via<'a> {
         let protocol = [parts.next(), parts.next()].map(|part| part.map(trim_text));
         let is_protocol = |part: &Option<&str>| part.is_some_and(|p| lex::is_token(p.as_bytes()));
         let rest = trim_text(parts.next().ok_or(MALFORMED)?);
-        let (transport, sent_by) = rest.split_once([' ', '\t', '\r', '\n']).ok_or(MALFORMED)?;
+        let (transport, sent_by) = lex::split_word(rest).ok_or(MALFORMED)?;
         if !protocol.iter().all(is_protocol) || !lex::is_token(transport.as_bytes()) {
             return Err(MALFORMED);
         }
-        let (host, port) = host::host_port(trim_text(sent_by)).map_err(|_| MALFORMED)?;
+        let (host, port) = host::host_port(sent_by).map_err(|_| MALFORMED)?;
         let mut via = Self {
             transport,
             host,
