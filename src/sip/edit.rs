@@ -9,6 +9,9 @@ use super::message::{Header, Kind, Message, Span};
 use super::parse;
 use super::via::Via;
 
+/// Room for what a proxy writes into one message, so that it allocates once.
+const EDITS: usize = 256;
+
 impl Message {
     /// Replaces the Request-URI; the text may be of any scheme.
     pub fn set_request_uri(&mut self, text: &str) -> Result<(), EditError> {
@@ -142,6 +145,9 @@ impl Message {
 
     fn raw_header(&mut self, name: &str, value: &[u8]) -> Header {
         let start = self.edits.len();
+        if start == 0 {
+            self.edits.reserve(EDITS);
+        }
         for part in [name.as_bytes(), b": ", value, b"\r\n"] {
             self.edits.extend_from_slice(part);
         }

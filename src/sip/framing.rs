@@ -40,7 +40,7 @@ pub enum Framed {
     KeepAlive,
 }
 
-/// Reads a datagram.
+/// Reads a datagram, or a WebSocket message (RFC 7118 §5).
 ///
 /// Line breaks in front of the message are skipped, and bytes behind Content-Length are dropped. A Content-Length that is
 /// too large or unreadable leaves the body whole: [`Message::validate`] finds it, and the message can be answered.

@@ -57,6 +57,12 @@ pub(crate) fn trim_text(text: &str) -> &str {
     &text[start..end]
 }
 
+/// What stands in front of the first `separator` and behind it.
+pub(crate) fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(separator, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
 /// `text` cut at its first white space, which both parts lose.
 pub(crate) fn split_word(text: &str) -> Option<(&str, &str)> {
     let end = text.bytes().position(is_lws)?;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::error::UriError;
 use super::escape::{escape_at, unescape_text};
 use super::host;
+use super::lex::cut;
 use super::params::{Param, Params};
 
 /// The scheme of a URI.
@@ -38,7 +39,7 @@ pub struct Uri<'a> {
 impl<'a> Uri<'a> {
     /// Reads `text`, which is the URI alone: no angle brackets, no white space.
     pub fn parse(text: &'a str) -> Result<Self, UriError> {
-        let (name, opaque) = text.split_once(':').ok_or(UriError::Scheme)?;
+        let (name, opaque) = cut(text, b':').ok_or(UriError::Scheme)?;
         let scheme = Scheme::from_name(name)?;
         check_characters(opaque)?;
         let uri = Self {
@@ -62,8 +63,8 @@ impl<'a> Uri<'a> {
     fn with_sip_parts(mut self) -> Result<Self, UriError> {
         check_escapes(self.opaque)?;
         let mut rest = self.opaque;
-        if let Some((userinfo, behind)) = rest.split_once('@') {
-            let (user, password) = match userinfo.split_once(':') {
+        if let Some((userinfo, behind)) = cut(rest, b'@') {
+            let (user, password) = match cut(userinfo, b':') {
                 Some((user, password)) => (user, Some(password)),
                 None => (userinfo, None),
             };
@@ -72,10 +73,10 @@ impl<'a> Uri<'a> {
             }
             (self.user, self.password, rest) = (Some(user), password, behind);
         }
-        if let Some((front, headers)) = rest.split_once('?') {
+        if let Some((front, headers)) = cut(rest, b'?') {
             (rest, self.headers) = (front, Some(headers));
         }
-        if let Some((front, params)) = rest.split_once(';') {
+        if let Some((front, params)) = cut(rest, b';') {
             (rest, self.params) = (front, checked_params(params)?);
         }
         (self.host, self.port) = host::host_port(rest)?;
@@ -84,7 +85,7 @@ impl<'a> Uri<'a> {
 
     fn with_tel_parts(mut self) -> Result<Self, UriError> {
         check_escapes(self.opaque)?;
-        let number = match self.opaque.split_once(';') {
+        let number = match cut(self.opaque, b';') {
             Some((number, params)) => {
                 self.params = checked_params(params)?;
                 number
