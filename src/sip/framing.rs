@@ -13,7 +13,7 @@ use super::{lex, parse};
 pub struct Limits {
     /// Bytes of start line and headers with the empty line. Default 64 KiB, the size of a datagram.
     pub header_block: usize,
-    /// Bytes of one header line with its folds. Default 16 KiB, enough for a signed identity.
+    /// Bytes of the start line, and of one header line with its folds. Default 16 KiB, enough for a signed identity.
     pub line: usize,
     /// Header lines. Default 256; a message through 70 proxies has about 150.
     pub headers: usize,
