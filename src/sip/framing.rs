@@ -186,6 +186,7 @@ impl StreamFramer {
             } else if matches!(line, b"\r\n" | b"\n") {
                 return self.set_length(end);
             } else if !self.is_fold() {
+                parse::check_not_folded(line)?;
                 self.headers += 1;
                 self.header = self.line;
             }
@@ -313,6 +314,7 @@ mod tests {
         assert_eq!(refused("l: 99999999999\r\n\r\n"), FramingError::BadLength);
         assert_eq!(refused("l: 1\r\nl: 2\r\n\r\n"), FramingError::BadLength);
         assert_eq!(refused("A: b\r\n\r\n"), FramingError::NoLength);
+        assert_eq!(refused(" A: b\r\n\r\n"), ParseError::StartLine.into());
         assert_eq!(cut(SMALL, &["\rX\r\n"]).unwrap_err(), ParseError::StartLine.into());
     }
 

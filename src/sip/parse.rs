@@ -18,6 +18,7 @@ pub(super) fn message(wire: Bytes, limits: &Limits) -> Result<Message, ParseErro
         return Err(ParseError::Line);
     }
     let start = start_line(&window[..start_end])?;
+    check_not_folded(&window[start_end..])?;
 
     let mut headers = SmallVec::new();
     let mut at = start_end;
@@ -96,6 +97,14 @@ fn trimmed_end(line: &[u8], start: usize, mut end: usize) -> usize {
     end
 }
 
+/// Refuses white space behind the start line: the line in front of a fold must not change with an edit.
+pub(super) fn check_not_folded(rest: &[u8]) -> Result<(), ParseError> {
+    match rest {
+        [b' ' | b'\t', ..] => Err(ParseError::StartLine),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a line that cannot start a message.
 pub(super) fn check_start_line(line: &[u8]) -> Result<(), ParseError> {
     start_line(line).map(drop)
@@ -147,6 +156,7 @@ mod tests {
         assert_eq!(refused(b"\r\n\r\n"), ParseError::StartLine);
         assert_eq!(refused(b"OPTIONS\r\n\r\n"), ParseError::StartLine);
         assert_eq!(refused(b"GET(x) / HTTP/1.1\r\n\r\n"), ParseError::StartLine);
+        assert_eq!(refused(b"OPTIONS sip:a SIP/2.0\r\n To: b\r\n\r\n"), ParseError::StartLine);
         assert_eq!(refused(b"SIP/2.0 99 No\r\n\r\n"), ParseError::StatusCode);
         assert_eq!(refused(b"SIP/2.0 0200 OK\r\n\r\n"), ParseError::StatusCode);
         assert_eq!(refused(b"OPTIONS sip:a SIP/2.0\r\nTo: b"), ParseError::Unterminated);
