@@ -31,23 +31,28 @@ impl Tree {
         let mut reader = NsReader::from_str(document);
         let mut tree = Self { nodes: Vec::new() };
         let mut open = Vec::new();
+        let mut text = String::new();
         while let Ok((namespace, event)) = reader.read_resolved_event() {
             match event {
+                Event::Text(raw) => text.push_str(&text::unescape_text(&raw)),
+                Event::CData(raw) => text.push_str(&text::normalize_lines(&raw)),
+                Event::GeneralRef(name) => {
+                    text.push_str(&text::unescape_text(&format!("&{};", &*name)));
+                }
                 Event::Start(tag) => {
+                    tree.push_text(&mut text);
                     open.push(tree.nodes.len());
                     tree.push_element(&namespace, &tag);
                 }
-                Event::Empty(tag) => tree.push_element(&namespace, &tag),
+                Event::Empty(tag) => {
+                    tree.push_text(&mut text);
+                    tree.push_element(&namespace, &tag);
+                }
                 Event::End(_) => {
+                    tree.push_text(&mut text);
                     if let Some(start) = open.pop() {
                         tree.close(start);
                     }
-                }
-                Event::Text(raw) => tree.push_text(&text::unescape_text(&raw)),
-                Event::CData(raw) => tree.push_text(&text::normalize_lines(&raw)),
-                Event::GeneralRef(name) => {
-                    let written = format!("&{};", &*name);
-                    tree.push_text(&text::unescape_text(&written));
                 }
                 Event::Eof => break,
                 Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
@@ -86,11 +91,10 @@ impl Tree {
         self.nodes.push(Node::Element { name, namespace, attributes: attributes.collect(), end });
     }
 
-    fn push_text(&mut self, text: &str) {
-        match self.nodes.last_mut() {
-            Some(Node::Text(before)) if !text.is_empty() => before.push_str(text),
-            Some(_) if !text.is_empty() => self.nodes.push(Node::Text(text.to_owned())),
-            _ => {}
+    /// Ends the run of `text` that has come since the last tag.
+    fn push_text(&mut self, text: &mut String) {
+        if !text.is_empty() {
+            self.nodes.push(Node::Text(std::mem::take(text)));
         }
     }
 
