@@ -29,6 +29,8 @@ impl Tree {
     /// Reads a document of which every byte has passed the gate.
     pub(super) fn read(document: &str) -> Self {
         let mut reader = NsReader::from_str(document);
+        // The gate has its own cap, and a tree must not end where another one is reached.
+        reader.resolver_mut().set_max_namespace_bindings(usize::MAX);
         let mut tree = Self { nodes: Vec::new() };
         let mut open = Vec::new();
         let mut text = String::new();
@@ -59,13 +61,8 @@ impl Tree {
             }
         }
         if tree.nodes.is_empty() {
-            debug_assert!(false, "no element behind the gate");
-            tree.nodes.push(Node::Element {
-                name: String::new(),
-                namespace: String::new(),
-                attributes: Vec::new(),
-                end: 1,
-            });
+            // Cannot be behind the gate; `root` shall have something to stand on all the same.
+            tree.nodes.push(Node::Text(String::new()));
         }
         tree
     }
@@ -229,5 +226,22 @@ mod tests {
         assert!(query.child("item", "urn:p").is_some());
         assert_eq!(query.children().count(), 2);
         assert!(stanza.tree().root().is("iq", "jabber:client"));
+    }
+
+    #[test]
+    fn as_many_declarations_as_pass_the_gate_can_be_read() {
+        let open = |level: usize| -> String {
+            let declarations: String =
+                (0..60).map(|i| format!(" xmlns:p{level}n{i}='urn:{i}'")).collect();
+            format!("<a{declarations}>")
+        };
+        let text =
+            format!("<iq>{}{}{}{}x</a></a></a></a></iq>", open(0), open(1), open(2), open(3));
+        let tree = Stanza::parse(&text, ContentNamespace::Client).unwrap().tree();
+        let mut element = tree.root();
+        for _ in 0..4 {
+            element = element.children().next().unwrap();
+        }
+        assert_eq!(element.text(), "x");
     }
 }
