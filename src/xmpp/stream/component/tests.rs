@@ -449,3 +449,18 @@ fn compat_prosody_header_and_error_in_one_piece() {
     ));
     assert!(ladder.lines[1].ends_with("Refused host-unknown"), "{:?}", ladder.lines);
 }
+
+#[test]
+fn compat_jabberd_14_errors_have_text_and_nothing_else() {
+    let mut ladder = Ladder::started();
+    ladder.hears(HEADER).hears("<stream:error>Invalid handshake</stream:error></stream:stream>");
+    let refusal = "Refused undefined-condition: Invalid handshake";
+    assert!(ladder.lines[2].ends_with(refusal), "{:?}", ladder.lines);
+}
+
+#[test]
+fn a_conflict_with_our_own_lost_connection_is_no_refusal() {
+    let mut ladder = Ladder::started();
+    ladder.hears(HEADER).hears(error("conflict"));
+    assert!(ladder.lines[2].ends_with("Closed peer reported conflict"), "{:?}", ladder.lines);
+}
