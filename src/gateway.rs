@@ -4,10 +4,13 @@
 
 mod address;
 mod charset;
+mod composing;
 pub mod condition;
 mod content;
 mod cpim;
+mod delay;
 mod dialect;
+mod envelope;
 mod error;
 pub mod html;
 mod mapping;
@@ -19,10 +22,12 @@ pub mod text;
 mod transfer_encoding;
 
 pub use address::{AddressError, SipsPolicy};
+pub use composing::Composing;
 pub use condition::{ErrorMap, Scope};
 pub use content::{ACCEPT, Content, ContentError};
 pub use cpim::Cpim;
 pub use dialect::{Addressing, Dialect, Kamailio, Side};
+pub use envelope::receipt_for;
 pub use error::MessageError;
 pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;

@@ -151,6 +151,8 @@ pub fn notice_to_sender(
     Pager {
         target: sender.uri,
         from: recipient.uri,
+        display_name: None,
+        date: None,
         ids,
         subject: None,
         language: None,

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use rsip::common::uri::param::{OtherParam, OtherParamValue};
 use rsip::common::uri::{Auth, Host, HostWithPort, Param};
 use rsip::headers::{
-    CSeq, CallId, ContentLanguage, ContentLength, ContentType, From, MaxForwards, Subject, To,
-    UntypedHeader,
+    CSeq, CallId, ContentLanguage, ContentLength, ContentType, Date, From, MaxForwards, Subject,
+    To, UntypedHeader,
 };
 
 use crate::sip::{Message, Scheme, Uri};
@@ -43,6 +43,8 @@ pub(super) struct Pager<'a> {
     /// The Request-URI, and To.
     pub(super) target: &'a str,
     pub(super) from: &'a str,
+    pub(super) display_name: Option<&'a str>,
+    pub(super) date: Option<&'a str>,
     pub(super) ids: RequestIds<'a>,
     pub(super) subject: Option<&'a str>,
     pub(super) language: Option<&'a str>,
@@ -73,16 +75,27 @@ impl Pager<'_> {
         let RequestIds { tag, call_id, cseq } = self.ids;
         let mut headers = vec![
             MaxForwards::from(70).into(),
-            From::new(format!("<{}>;tag={tag}", self.from)).into(),
+            From::new(format!("{}<{}>;tag={tag}", self.quoted_name(), self.from)).into(),
             To::new(format!("<{}>", self.target)).into(),
             CallId::new(call_id).into(),
             CSeq::new(format!("{cseq} MESSAGE")).into(),
         ];
+        headers.extend(self.date.map(|date| Date::new(date).into()));
         headers.extend(self.subject.map(|subject| Subject::new(subject).into()));
         headers.extend(self.language.map(|tag| ContentLanguage::new(tag).into()));
         headers.push(ContentType::new(self.content_type).into());
         headers.push(ContentLength::from(self.body.len() as u32).into());
         headers
+    }
+
+    /// The display name as a quoted string with its space behind (RFC 3261 §25.1).
+    fn quoted_name(&self) -> String {
+        match self.display_name {
+            Some(name) if !name.is_empty() => {
+                format!("\"{}\" ", name.replace('\\', "\\\\").replace('"', "\\\""))
+            }
+            _ => String::new(),
+        }
     }
 }
 
