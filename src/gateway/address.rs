@@ -236,8 +236,16 @@ pub(super) fn sip_from_parts(
 }
 
 /// The decoded localpart of a JID.
-pub(super) fn user_of(jid: &Jid) -> Option<String> {
-    jid.node().map(|node| unescape_local(node.as_str()).into_owned())
+///
+/// A localpart that XEP-0106 would have escaped otherwise (`\5cx` for `\x`) is refused: its SIP address would be
+/// that of another JID, and answers would go to a stranger.
+pub(super) fn user_of(jid: &Jid) -> Result<Option<String>, AddressError> {
+    let Some(local) = jid.node().map(|node| node.as_str()) else { return Ok(None) };
+    let user = unescape_local(local);
+    if escape_local(&user) == local {
+        return Ok(Some(user.into_owned()));
+    }
+    Err(AddressError::InvalidPart { part: "localpart", value: local.to_owned() })
 }
 
 /// Appends `text` as RFC 3261 §25.1 `paramchar`s.

@@ -130,8 +130,7 @@ pub fn message_from_stanza(
         return Ok(Incoming::Nothing(Nothing::Groupchat));
     }
     let body = stanza.child_text("body").unwrap_or_default();
-    let subject = stanza.child_text("subject").map(|subject| one_line(&subject));
-    let subject = subject.filter(|subject| !subject.is_empty());
+    let subject = subject_of(stanza);
     let state = Composing::read(stanza).filter(|_| mapping.chat_states);
     let is_empty = body.is_empty() && subject.is_none();
     if is_empty && state.is_none() {
@@ -141,8 +140,7 @@ pub fn message_from_stanza(
     let (from, to) = ends(stanza)?;
     let from = addressing.sip_from_jid(&from, Side::Xmpp).map_err(MessageError::Sender)?;
     let target = addressing.sip_from_jid(&to, Side::Sip).map_err(MessageError::Recipient)?;
-    let thread = stanza.child_text("thread");
-    let call_id = thread.as_deref().map(str::trim).filter(|thread| is_call_id(thread));
+    let call_id = stanza.child_text("thread").filter(|thread| is_call_id(thread));
     let language = language_of(stanza);
     let (content_type, body) = match state.filter(|_| is_empty) {
         Some(state) => (composing::CONTENT_TYPE, Cow::Borrowed(state.document())),
@@ -153,16 +151,15 @@ pub fn message_from_stanza(
         from: &from,
         display_name: nick_of(stanza).map(|nick| one_line(&nick)).as_deref(),
         date: date_of(stanza).as_deref(),
-        ids: RequestIds { call_id: call_id.unwrap_or(ids.call_id), ..ids },
+        ids: RequestIds { call_id: call_id.as_deref().unwrap_or(ids.call_id), ..ids },
         subject: subject.as_deref(),
         language: language.as_deref().and_then(first_language),
         content_type,
         body: &body,
     }
     .build()?;
-    if request.is_large && mapping.large_messages == LargeMessages::Refuse {
-        let size = request.message.to_bytes().len();
-        return Err(MessageError::TooLarge { size, max: MAX_PAGER });
+    if request.is_large() && mapping.large_messages == LargeMessages::Refuse {
+        return Err(MessageError::TooLarge { size: request.size, max: MAX_PAGER });
     }
     Ok(Incoming::Request(Box::new(request)))
 }
@@ -226,6 +223,11 @@ fn first_language(value: &str) -> Option<&str> {
     let is_subtag =
         |part: &str| matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_alphanumeric());
     (tag.len() <= 64 && tag.split('-').all(is_subtag)).then_some(tag)
+}
+
+fn subject_of(stanza: &Stanza) -> Option<String> {
+    let subject = one_line(&stanza.child_text("subject")?);
+    Some(subject).filter(|subject| !subject.is_empty())
 }
 
 /// The language of the body that is carried, else of the stanza.

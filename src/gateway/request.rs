@@ -25,7 +25,10 @@ pub struct RequestIds<'a> {
     pub tag: &'a str,
     /// The Call-ID, used when the stanza brings no thread that can be one.
     pub call_id: &'a str,
-    /// The CSeq number; 1 unless the same Call-ID was used before.
+    /// The CSeq number.
+    ///
+    /// 1 is right by the standard, since each request has a tag of its own. A number that grows also serves peers
+    /// that take a Call-ID (a thread repeats it) and a CSeq for one message.
     pub cseq: u32,
 }
 
@@ -34,8 +37,15 @@ pub struct RequestIds<'a> {
 pub struct OutgoingRequest {
     /// The request without Via.
     pub message: Message,
+    /// Its length in bytes once the Via is there, estimated generously.
+    pub size: usize,
+}
+
+impl OutgoingRequest {
     /// Longer than 1300 bytes: only a congestion-controlled transport may carry it (RFC 3428 §8).
-    pub is_large: bool,
+    pub fn is_large(&self) -> bool {
+        self.size > MAX_PAGER
+    }
 }
 
 /// What a MESSAGE of ours is made of. Each text is free of control characters.
@@ -66,9 +76,9 @@ impl Pager<'_> {
             body: self.body.as_bytes().to_vec(),
         };
         let bytes = Bytes::from(request.to_string());
-        let is_large = bytes.len() + VIA_RESERVE > MAX_PAGER;
+        let size = bytes.len() + VIA_RESERVE;
         let message = Message::parse(bytes).map_err(|_| bad_target)?;
-        Ok(OutgoingRequest { message, is_large })
+        Ok(OutgoingRequest { message, size })
     }
 
     fn headers(&self) -> Vec<rsip::Header> {
