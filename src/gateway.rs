@@ -18,6 +18,7 @@ mod media_type;
 mod message;
 mod notice;
 mod request;
+mod ser;
 pub mod text;
 mod transfer_encoding;
 
@@ -36,3 +37,4 @@ pub use message::{
 };
 pub use notice::{Failure, Wording, error_from_response, failure_from_error, notice_to_sender};
 pub use request::{MAX_PAGER, OutgoingRequest, RequestIds};
+pub use ser::{Destination, Ser, SerDomain};
