@@ -17,6 +17,7 @@ mod parse;
 mod reply;
 mod uri;
 mod uri_edit;
+mod uri_equivalence;
 mod validate;
 mod via;
 mod views;
