@@ -23,18 +23,30 @@ pub(crate) struct Setup {
     pub(crate) component_port: Option<u16>,
     /// Further lines of `[modules.xmpp]`.
     pub(crate) xmpp: String,
+    /// Further tables.
+    pub(crate) tables: String,
 }
 
 impl Setup {
     /// A script and no XMPP server.
     pub(crate) fn script(script: &str) -> Self {
-        Self { script: script.into(), component_port: None, xmpp: String::new() }
+        Self {
+            script: script.into(),
+            component_port: None,
+            xmpp: String::new(),
+            tables: String::new(),
+        }
     }
 
     /// The shipped gateway in front of the server at `component_port`.
     pub(crate) fn gateway(component_port: u16) -> Self {
         let script = fs::read_to_string(GATEWAY).expect("scripts/gateway.rhai ships");
-        Self { script, component_port: Some(component_port), xmpp: String::new() }
+        Self {
+            script,
+            component_port: Some(component_port),
+            xmpp: String::new(),
+            tables: String::new(),
+        }
     }
 
     /// Requests from XMPP go to this SIP agent.
@@ -46,6 +58,12 @@ impl Setup {
     /// When the SIP sender is answered.
     pub(crate) fn reply(mut self, when: &str) -> Self {
         self.xmpp += &format!("reply = \"{when}\"\n");
+        self
+    }
+
+    /// The round trip that all timers of RFC 3261 §17 follow from.
+    pub(crate) fn t1(mut self, t1: &str) -> Self {
+        self.tables += &format!("[sip.timers]\nt1 = \"{t1}\"\n");
         self
     }
 
@@ -68,7 +86,7 @@ impl Setup {
                 self.xmpp
             );
         }
-        text + "[store]\nurl = \"sqlite:sipjab.db\"\n"
+        text + &self.tables + "[store]\nurl = \"sqlite:sipjab.db\"\n"
     }
 }
 
