@@ -4,10 +4,13 @@
 
 mod address;
 mod charset;
+mod composing;
 pub mod condition;
 mod content;
 mod cpim;
+mod delay;
 mod dialect;
+mod envelope;
 mod error;
 pub mod html;
 mod mapping;
@@ -15,14 +18,17 @@ mod media_type;
 mod message;
 mod notice;
 mod request;
+mod ser;
 pub mod text;
 mod transfer_encoding;
 
 pub use address::{AddressError, SipsPolicy};
+pub use composing::Composing;
 pub use condition::{ErrorMap, Scope};
 pub use content::{ACCEPT, Content, ContentError};
 pub use cpim::Cpim;
 pub use dialect::{Addressing, Dialect, Kamailio, Side};
+pub use envelope::receipt_for;
 pub use error::MessageError;
 pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;
@@ -31,3 +37,4 @@ pub use message::{
 };
 pub use notice::{Failure, Wording, error_from_response, failure_from_error, notice_to_sender};
 pub use request::{MAX_PAGER, OutgoingRequest, RequestIds};
+pub use ser::{Destination, Ser, SerDomain};

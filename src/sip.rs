@@ -21,6 +21,7 @@ pub mod transaction;
 pub mod transport;
 mod uri;
 mod uri_edit;
+mod uri_equivalence;
 mod validate;
 mod via;
 mod views;

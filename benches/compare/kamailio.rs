@@ -79,9 +79,10 @@ impl Program for Kamailio {
 
     fn notes(&self) -> String {
         format!(
-            "Kamailio: 4 children, -x tlsf, -m {} for transactions, shared memory touched in advance except for \
-             the memory figure.\nIts xmpp module dies at the first stream header (kamailio#4154) \
-             and runs here behind a preloaded library\nthat mends the list it trips over.",
+            "Kamailio: 4 children, -x tlsf, -m {} for transactions, its shared memory touched in \
+             advance except for\nthe memory figure. Its xmpp module dies at the first stream header \
+             (kamailio#4154) and runs here behind\na preloaded library that mends the list it \
+             trips over.",
             self.shared_memory
         )
     }

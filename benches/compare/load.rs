@@ -11,6 +11,9 @@ use crate::tally::Tally;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last messages of a phase are waited for.
 const GRACE: Duration = Duration::from_secs(2);
+/// What an open loop makes up for when it was kept from sending. More would come as a burst that
+/// overflows socket buffers, and count as a loss of the program's.
+const CATCH_UP: Duration = Duration::from_millis(10);
 /// The most messages sent before answers are read.
 const BURST: u32 = 64;
 
@@ -31,6 +34,17 @@ impl Pace {
             Pace::Open { per_second } => {
                 let due = elapsed.as_secs_f64() * f64::from(per_second);
                 (due as u32 + 1).saturating_sub(tally.sent())
+            }
+        }
+    }
+
+    /// How much of the time passed cannot be made up for any more.
+    fn missed(self, elapsed: Duration, tally: &Tally) -> Duration {
+        match self {
+            Pace::Closed { .. } => Duration::ZERO,
+            Pace::Open { per_second } => {
+                let sent = Duration::from_secs_f64(f64::from(tally.sent()) / f64::from(per_second));
+                elapsed.saturating_sub(sent).saturating_sub(CATCH_UP)
             }
         }
     }
@@ -69,6 +83,7 @@ impl Load<'_> {
     /// Sends for the phase's length and waits for the last answers.
     pub(crate) fn run(&self, lane: &mut dyn Lane) -> Result<Tally, Error> {
         let start = Instant::now();
+        let mut missed = Duration::ZERO;
         let mut tally = Tally::new(self.phase, start);
         let mut answers = Vec::new();
         loop {
@@ -77,8 +92,9 @@ impl Load<'_> {
             }
             let elapsed = start.elapsed();
             let rest = if elapsed < self.length {
-                self.send_due(lane, &mut tally, elapsed)?;
-                self.pace.rest(start.elapsed(), &tally)
+                missed += self.pace.missed(elapsed - missed, &tally);
+                self.send_due(lane, &mut tally, elapsed - missed)?;
+                self.pace.rest(start.elapsed() - missed, &tally)
             } else if tally.in_flight() == 0 || elapsed > self.length + GRACE {
                 return Ok(tally);
             } else {

@@ -1,5 +1,7 @@
 //! The SIP side of MESSAGEs from the program: a server that answers 200 to each.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -15,12 +17,21 @@ pub(crate) struct SipSink {
     socket: [UdpSocket; 1],
     buffer: Vec<u8>,
     reply: Vec<u8>,
+    /// Hashes of the branches answered so far: a request that comes again is a retransmission.
+    branches: HashSet<u64>,
+    hasher: RandomState,
 }
 
 impl SipSink {
     /// Listens on a free port.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { socket: [loopback_socket()?], buffer: vec![0; 65536], reply: Vec::new() })
+        Ok(Self {
+            socket: [loopback_socket()?],
+            buffer: vec![0; 65536],
+            reply: Vec::new(),
+            branches: HashSet::new(),
+            hasher: RandomState::new(),
+        })
     }
 
     /// Where the program sends MESSAGEs to.
@@ -28,7 +39,8 @@ impl SipSink {
         self.socket[0].local_addr()
     }
 
-    /// Answers the requests that come within `wait` and adds their arrival to `answers`.
+    /// Answers the requests that come within `wait` and adds their arrival to `answers`;
+    /// retransmissions are answered again and do not count.
     pub(crate) fn serve(&mut self, wait: Duration, answers: &mut Vec<Answer>) -> io::Result<()> {
         wait_readable(&self.socket, wait)?;
         while let Some((length, from)) = ready(self.socket[0].recv_from(&mut self.buffer))? {
@@ -36,11 +48,20 @@ impl SipSink {
             if write_reply(request, &mut self.reply) {
                 ready(self.socket[0].send_to(&self.reply, from))?;
             }
-            let token = Token::after(BODY_MARK, request);
-            answers.extend(token.map(|token| Answer { token, code: 200 }));
+            if self.branches.insert(self.hasher.hash_one(branch(request))) {
+                let token = Token::after(BODY_MARK, request);
+                answers.extend(token.map(|token| Answer { token, code: 200 }));
+            }
         }
         Ok(())
     }
+}
+
+/// The branch of the topmost Via, which names the transaction (RFC 3261 §17.2.3).
+fn branch(request: &[u8]) -> &[u8] {
+    let start = memmem::find(request, b";branch=").map_or(0, |at| at + 8);
+    let length = request[start..].iter().position(|byte| b";,\r\n".contains(byte));
+    length.map_or(request, |length| &request[start..start + length])
 }
 
 /// Writes 200 with what RFC 3261 §8.2.6.2 copies from the request; false when it is none.

@@ -1,6 +1,6 @@
 //! Finds in a component's stream what the benchmark's server must count or answer.
 //!
-//! A scanner of tags, not an XML parser: it serves programs that write what they are known to write.
+//! A scanner of tags, not an XML parser: it knows the programs whose stream it reads.
 
 use memchr::{memchr, memmem};
 

@@ -97,7 +97,7 @@ fn an_answer_counts_once_and_a_missing_one_is_lost() {
 }
 
 #[test]
-fn the_sink_answers_and_names_the_message() {
+fn the_sink_answers_and_counts_a_retransmission_once() {
     let mut sink = SipSink::new().unwrap();
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut request = Template::new(&format!(
@@ -108,10 +108,12 @@ fn the_sink_answers_and_names_the_message() {
     ));
     peer.send_to(request.stamp(token(5)), sink.address().unwrap()).unwrap();
     let mut answers = Vec::new();
+    peer.send_to(request.stamp(token(5)), sink.address().unwrap()).unwrap();
     sink.serve(Duration::from_secs(5), &mut answers).unwrap();
     assert_eq!(answers.iter().map(|answer| answer.token).collect::<Vec<_>>(), [token(5)]);
     let mut reply = [0; 1500];
     let length = peer.recv(&mut reply).unwrap();
+    assert_eq!(peer.recv(&mut [0; 1500]).unwrap(), length, "the retransmission is answered too");
     assert_eq!(
         String::from_utf8_lossy(&reply[..length]),
         "SIP/2.0 200 OK\r\nv: SIP/2.0/UDP h;branch=z9hG4bK1\r\nVia: SIP/2.0/UDP g\r\n\

@@ -42,6 +42,12 @@ pub enum AddressError {
         /// The configured separator.
         separator: char,
     },
+    /// A domain that stands for no one in the other network.
+    #[error("{domain} is not served here")]
+    ForeignDomain {
+        /// The domain as received.
+        domain: String,
+    },
     /// A telephone number that is not global, or is none.
     #[error("{number:?} is no global telephone number")]
     LocalNumber {
@@ -66,7 +72,9 @@ impl AddressError {
             Self::NotUtf8 | Self::InvalidPart { .. } | Self::InvalidHost { .. } => {
                 (400, "Bad Request")
             }
-            Self::MissingUser | Self::MissingSeparator { .. } => (404, "Not Found"),
+            Self::MissingUser | Self::MissingSeparator { .. } | Self::ForeignDomain { .. } => {
+                (404, "Not Found")
+            }
             Self::LocalNumber { .. } => (484, "Address Incomplete"),
             Self::Sips | Self::UnsupportedScheme { .. } => (416, "Unsupported URI Scheme"),
         }
@@ -78,9 +86,10 @@ impl AddressError {
             Self::NotUtf8 | Self::InvalidPart { .. } | Self::InvalidHost { .. } => {
                 Condition::JidMalformed
             }
-            Self::MissingUser | Self::MissingSeparator { .. } | Self::LocalNumber { .. } => {
-                Condition::ItemNotFound
-            }
+            Self::MissingUser
+            | Self::MissingSeparator { .. }
+            | Self::ForeignDomain { .. }
+            | Self::LocalNumber { .. } => Condition::ItemNotFound,
             Self::Sips | Self::UnsupportedScheme { .. } => Condition::NotAcceptable,
         }
     }
@@ -145,7 +154,8 @@ fn is_abstract(scheme: &str) -> bool {
     scheme.eq_ignore_ascii_case("im") || scheme.eq_ignore_ascii_case("pres")
 }
 
-fn decoded(text: &str) -> Result<String, AddressError> {
+/// `text` with its percent escapes replaced.
+pub(super) fn decoded(text: &str) -> Result<String, AddressError> {
     String::from_utf8(unescape(text).into_owned()).map_err(|_| AddressError::NotUtf8)
 }
 
@@ -236,18 +246,30 @@ pub(super) fn sip_from_parts(
 }
 
 /// The decoded localpart of a JID.
-pub(super) fn user_of(jid: &Jid) -> Option<String> {
-    jid.node().map(|node| unescape_local(node.as_str()).into_owned())
+///
+/// A localpart that XEP-0106 would have escaped otherwise (`\5cx` for `\x`) is refused: its SIP address would be
+/// that of another JID, and answers would go to a stranger.
+pub(super) fn user_of(jid: &Jid) -> Result<Option<String>, AddressError> {
+    let Some(local) = jid.node().map(|node| node.as_str()) else { return Ok(None) };
+    let user = unescape_local(local);
+    if escape_local(&user) == local {
+        return Ok(Some(user.into_owned()));
+    }
+    Err(AddressError::InvalidPart { part: "localpart", value: local.to_owned() })
+}
+
+/// `c` percent-encoded.
+pub(super) fn percent_encoded(c: char) -> String {
+    c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 /// Appends `text` as RFC 3261 §25.1 `paramchar`s.
 fn escape_parameter(out: &mut String, text: &str) {
-    use std::fmt::Write;
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()[]/:&+$".contains(&byte) {
-            out.push(char::from(byte));
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() || "-_.!~*'()[]/:&+$".contains(c) {
+            out.push(c);
         } else {
-            write!(out, "%{byte:02X}").expect("writing to a String cannot fail");
+            out.push_str(&percent_encoded(c));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::composing::{self, Composing};
 use super::cpim::Cpim;
 use super::html;
 use super::media_type::MediaType;
@@ -9,7 +10,7 @@ use super::{charset, text};
 use crate::xmpp::Condition;
 
 /// What the gateway reads, as an Accept header says it (RFC 3261 §20.1).
-pub const ACCEPT: &str = "text/plain, text/html, message/cpim";
+pub const ACCEPT: &str = "text/plain, text/html, message/cpim, application/im-iscomposing+xml";
 
 /// The text of a message body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,9 +21,16 @@ pub struct Content {
     pub xhtml: Option<String>,
     /// The subject and its language, when the wrapping had one (RFC 3862 §4.5).
     pub subject: Option<(String, Option<String>)>,
+    /// What the sender is doing, when the body was an isComposing document (RFC 3994).
+    pub composing: Option<Composing>,
 }
 
 impl Content {
+    /// Whether there is nothing in it for a stanza.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.composing.is_none()
+    }
+
     /// Reads a body by its Content-Type and Content-Encoding (RFC 7572 §7).
     ///
     /// A missing Content-Type is read as text/plain, since the sender of a MESSAGE meant text.
@@ -51,8 +59,12 @@ impl Content {
         Ok(Self { subject, ..content })
     }
 
-    /// text/plain and text/html; anything else is refused with 415.
+    /// text/plain, text/html and isComposing; anything else is refused with 415.
     fn from_text(body: &[u8], media: &MediaType<'_>) -> Result<Self, ContentError> {
+        let (kind, subtype) = composing::MEDIA_TYPE;
+        if media.is(kind, subtype) {
+            return Ok(Self { composing: Some(Composing::parse(body)?), ..Self::default() });
+        }
         let is_html = media.is("text", "html");
         if !is_html && !media.is("text", "plain") {
             return Err(ContentError::UnsupportedMediaType { media_type: media.essence() });
@@ -61,9 +73,9 @@ impl Content {
         if is_html {
             let plain = html::plain_text(&decoded);
             let text = text::xml_text(&plain).into_owned();
-            return Ok(Self { text, xhtml: html::xhtml_im(&decoded), subject: None });
+            return Ok(Self { text, xhtml: html::xhtml_im(&decoded), ..Self::default() });
         }
-        Ok(Self { text: text::xml_text(&decoded).into_owned(), xhtml: None, subject: None })
+        Ok(Self { text: text::xml_text(&decoded).into_owned(), ..Self::default() })
     }
 }
 
@@ -82,6 +94,12 @@ pub enum ContentError {
     MalformedCpim {
         /// What is wrong with it, as a predicate.
         reason: &'static str,
+    },
+    /// A structured body that is not what its type says.
+    #[error("the body is no {media_type} document")]
+    MalformedDocument {
+        /// The claimed subtype.
+        media_type: &'static str,
     },
     /// Bytes that are invalid in the transfer encoding they claim.
     #[error("the body is not {encoding}")]
@@ -127,6 +145,7 @@ impl ContentError {
         match self {
             Self::MalformedMediaType { .. }
             | Self::MalformedCpim { .. }
+            | Self::MalformedDocument { .. }
             | Self::MalformedTransferEncoding { .. }
             | Self::UndecodableText { .. } => (400, "Bad Request"),
             Self::UnsupportedMediaType { .. }

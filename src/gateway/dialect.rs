@@ -110,7 +110,7 @@ impl Kamailio {
     }
 
     fn sip_from_jid(&self, jid: &Jid, owner: Side) -> Result<String, AddressError> {
-        let (user, domain) = (user_of(jid), jid.domain().as_str());
+        let (user, domain) = (user_of(jid)?, jid.domain().as_str());
         if !self.gwmap.is_empty() {
             return sip_from_parts(user.as_deref(), self.mapped_to_sip(domain), None);
         }
@@ -158,7 +158,7 @@ impl Addressing {
 
     /// The SIP URI of the person with a JID (RFC 7247 §6.5).
     pub fn sip_from_jid(&self, jid: &Jid, owner: Side) -> Result<String, AddressError> {
-        let (user, domain) = (user_of(jid), jid.domain().as_str());
+        let (user, domain) = (user_of(jid)?, jid.domain().as_str());
         let user = user.as_deref();
         match &self.dialect {
             Dialect::Rfc => {

@@ -15,6 +15,9 @@ pub use plain::plain_text;
 use markup::Markup;
 use tokenizer::Tokenizer;
 
+/// The namespace of XHTML-IM's `<html/>`.
+pub const NAMESPACE: &str = "http://jabber.org/protocol/xhtml-im";
+
 /// The deepest nesting that is written; elements below it lose their tags and keep their text.
 pub const MAX_DEPTH: usize = 32;
 

@@ -41,6 +41,9 @@ pub struct Mapping {
     /// Whether XHTML-IM goes to SIP as text/html; else its plain text does. Default false, since few phones
     /// read HTML.
     pub html: bool,
+    /// Whether chat states go to SIP as isComposing documents (RFC 3994). Default false, since phones that do not
+    /// know them show them as text. From SIP they are always taken.
+    pub chat_states: bool,
     /// What becomes of long messages toward SIP. Default `Tcp`.
     pub large_messages: LargeMessages,
     /// The longest stanza in bytes, 10000 to 262144. A MESSAGE that would need more is answered 413. Default
@@ -59,6 +62,7 @@ impl Default for Mapping {
             domains: Vec::new(),
             im_type: ImType::default(),
             html: false,
+            chat_states: false,
             large_messages: LargeMessages::default(),
             max_stanza: 256 * 1024,
             error_map: ErrorMap::default(),

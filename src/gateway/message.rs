@@ -3,22 +3,18 @@
 use std::borrow::Cow;
 
 use super::address::AddressError;
+use super::composing::{self, Composing};
 use super::content::Content;
+use super::delay::date_of;
 use super::dialect::Side;
+use super::envelope::{Envelope, nick_of};
 use super::error::MessageError;
 use super::html;
-use super::mapping::{ImType, LargeMessages, Mapping};
+use super::mapping::{LargeMessages, Mapping};
 use super::request::{MAX_PAGER, OutgoingRequest, Pager, RequestIds};
 use super::text::{crlf_text, head, one_line, xml_text};
 use crate::sip::{HeaderId, Message, Uri};
-use crate::xmpp::ns::ContentNamespace;
-use crate::xmpp::{Jid, Stanza, StanzaError, Writer};
-
-/// XEP-0071.
-const XHTML_IM: &str = "http://jabber.org/protocol/xhtml-im";
-const XHTML: &str = "http://www.w3.org/1999/xhtml";
-/// XEP-0359.
-const STANZA_IDS: &str = "urn:xmpp:sid:0";
+use crate::xmpp::{Jid, Stanza, StanzaError};
 
 /// What every server accepts (RFC 6120 §13.12); beyond it markup is left out first.
 const SAFE_STANZA: usize = 10_000;
@@ -74,7 +70,8 @@ pub enum Incoming {
 ///
 /// The destination is the Request-URI, or To where the dialect finds no recipient in the Request-URI.
 /// The `id` begins with the transaction identifier, the branch of the top Via, and ends with `unique`, a
-/// word that no other stanza of ours has; the same value is the XEP-0359 origin id.
+/// word that no other stanza of ours has; the same value is the XEP-0359 origin id. The display name of From
+/// goes along as nickname (XEP-0172), an isComposing document becomes a chat state.
 pub fn stanza_from_message(
     request: &Message,
     unique: &str,
@@ -86,22 +83,27 @@ pub fn stanza_from_message(
     let encoding = request.text(HeaderId::ContentEncoding);
     let content = Content::parse(request.body(), content_type.as_deref(), encoding.as_deref())?;
     let subject = subject(request, &content);
-    if content.text.is_empty() && subject.is_none() {
+    if content.is_empty() && subject.is_none() {
         return Ok(Outgoing::Nothing(Nothing::Empty));
     }
     let id = stanza_id(request, unique);
     let call_id = request.call_id().map_err(|_| MessageError::BadHeader { header: "Call-ID" })?;
     let language = request.text(HeaderId::ContentLanguage);
+    let nick = display_name(request);
     let envelope = Envelope {
         to: &to,
         from: &from,
         id: &id,
         thread: &xml_text(call_id),
         subject: subject.as_deref(),
+        nick: nick.as_deref(),
         lang: language.as_deref().and_then(first_language),
         im_type: mapping.im_type,
     };
-    let mut bytes = envelope.write(&content);
+    let mut bytes = match content.composing {
+        Some(state) => envelope.write_state(state),
+        None => envelope.write(&content),
+    };
     if bytes.len() > SAFE_STANZA && content.xhtml.is_some() {
         bytes = envelope.write(&Content { xhtml: None, ..content });
     }
@@ -114,7 +116,8 @@ pub fn stanza_from_message(
 /// The MESSAGE for a `<message/>` (RFC 7572 §4, Table 1).
 ///
 /// A `thread` that can be a Call-ID is one; `id` maps to the branch, which the transaction chooses.
-/// The type has no mapping: `normal`, `chat` and `headline` are sent alike.
+/// The type has no mapping: `normal`, `chat` and `headline` are sent alike. Beside the table, a nickname becomes
+/// the display name of From, and the time of a delayed stanza becomes Date.
 pub fn message_from_stanza(
     stanza: &Stanza,
     ids: RequestIds<'_>,
@@ -127,36 +130,36 @@ pub fn message_from_stanza(
         return Ok(Incoming::Nothing(Nothing::Groupchat));
     }
     let body = stanza.child_text("body").unwrap_or_default();
-    let subject = stanza.child_text("subject").map(|subject| one_line(&subject));
-    let subject = subject.filter(|subject| !subject.is_empty());
-    if body.is_empty() && subject.is_none() {
+    let subject = subject_of(stanza);
+    let state = Composing::read(stanza).filter(|_| mapping.chat_states);
+    let is_empty = body.is_empty() && subject.is_none();
+    if is_empty && state.is_none() {
         return Ok(Incoming::Nothing(Nothing::Empty));
     }
     let addressing = &mapping.addressing;
     let (from, to) = ends(stanza)?;
     let from = addressing.sip_from_jid(&from, Side::Xmpp).map_err(MessageError::Sender)?;
     let target = addressing.sip_from_jid(&to, Side::Sip).map_err(MessageError::Recipient)?;
-    let thread = stanza.child_text("thread");
-    let call_id = thread.as_deref().map(str::trim).filter(|thread| is_call_id(thread));
+    let call_id = stanza.child_text("thread").filter(|thread| is_call_id(thread));
     let language = language_of(stanza);
-    let document = if mapping.html { html_of(stanza) } else { None };
-    let (content_type, body) = match &document {
-        Some(document) => ("text/html;charset=UTF-8", Cow::Borrowed(document.as_str())),
-        None => ("text/plain;charset=UTF-8", crlf_text(&body)),
+    let (content_type, body) = match state.filter(|_| is_empty) {
+        Some(state) => (composing::CONTENT_TYPE, Cow::Borrowed(state.document())),
+        None => body_for_sip(stanza, &body, mapping),
     };
     let request = Pager {
         target: &target,
         from: &from,
-        ids: RequestIds { call_id: call_id.unwrap_or(ids.call_id), ..ids },
+        display_name: nick_of(stanza).map(|nick| one_line(&nick)).as_deref(),
+        date: date_of(stanza).as_deref(),
+        ids: RequestIds { call_id: call_id.as_deref().unwrap_or(ids.call_id), ..ids },
         subject: subject.as_deref(),
         language: language.as_deref().and_then(first_language),
         content_type,
         body: &body,
     }
     .build()?;
-    if request.is_large && mapping.large_messages == LargeMessages::Refuse {
-        let size = request.message.to_bytes().len();
-        return Err(MessageError::TooLarge { size, max: MAX_PAGER });
+    if request.is_large() && mapping.large_messages == LargeMessages::Refuse {
+        return Err(MessageError::TooLarge { size: request.size, max: MAX_PAGER });
     }
     Ok(Incoming::Request(Box::new(request)))
 }
@@ -199,6 +202,12 @@ fn subject(request: &Message, content: &Content) -> Option<String> {
     header.filter(|s| !s.is_empty()).or_else(inside).filter(|s| !s.is_empty())
 }
 
+/// The display name of From.
+fn display_name(request: &Message) -> Option<String> {
+    let name = one_line(&request.from().ok()?.display_name());
+    Some(name).filter(|name| !name.is_empty())
+}
+
 fn stanza_id(request: &Message, unique: &str) -> String {
     const MAX_BRANCH: usize = 128;
     let via = request.top_via().ok();
@@ -216,6 +225,11 @@ fn first_language(value: &str) -> Option<&str> {
     (tag.len() <= 64 && tag.split('-').all(is_subtag)).then_some(tag)
 }
 
+fn subject_of(stanza: &Stanza) -> Option<String> {
+    let subject = one_line(&stanza.child_text("subject")?);
+    Some(subject).filter(|subject| !subject.is_empty())
+}
+
 /// The language of the body that is carried, else of the stanza.
 fn language_of(stanza: &Stanza) -> Option<Cow<'_, str>> {
     stanza.child("body").and_then(|body| body.attribute("xml:lang")).or_else(|| stanza.lang())
@@ -228,9 +242,17 @@ fn ends(stanza: &Stanza) -> Result<(Jid, Jid), MessageError> {
     Ok((from, to))
 }
 
-/// The XHTML-IM of a stanza as an HTML document.
-fn html_of(stanza: &Stanza) -> Option<String> {
-    html::html_document(stanza.payload("html", XHTML_IM)?.inner())
+/// The body and its Content-Type: HTML when the operator wants it and the stanza has markup.
+fn body_for_sip<'a>(
+    stanza: &Stanza,
+    text: &'a str,
+    mapping: &Mapping,
+) -> (&'static str, Cow<'a, str>) {
+    let markup = stanza.payload("html", html::NAMESPACE).filter(|_| mapping.html);
+    match markup.and_then(|markup| html::html_document(markup.inner())) {
+        Some(document) => ("text/html;charset=UTF-8", Cow::Owned(document)),
+        None => ("text/plain;charset=UTF-8", crlf_text(text)),
+    }
 }
 
 /// RFC 3261 §25.1 `callid`, at most 256 bytes long.
@@ -242,50 +264,4 @@ fn is_call_id(text: &str) -> bool {
     };
     let (local, host) = text.split_once('@').unwrap_or((text, "x"));
     text.len() <= 256 && is_word(local) && is_word(host)
-}
-
-/// The parts of a stanza besides its content.
-struct Envelope<'a> {
-    to: &'a Jid,
-    from: &'a Jid,
-    id: &'a str,
-    thread: &'a str,
-    subject: Option<&'a str>,
-    lang: Option<&'a str>,
-    im_type: ImType,
-}
-
-impl Envelope<'_> {
-    fn write(&self, content: &Content) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(content.text.len() + 512);
-        let mut writer = Writer::new(&mut bytes);
-        writer
-            .start("message")
-            .attr("from", self.from.as_str())
-            .attr("to", self.to.as_str())
-            .attr("id", self.id)
-            .attr_if("type", (self.im_type == ImType::Chat).then_some("chat"))
-            .attr_if("xml:lang", self.lang);
-        if let Some(subject) = self.subject {
-            writer.text_child("subject", subject);
-        }
-        if !content.text.is_empty() {
-            writer.text_child("body", &content.text);
-        }
-        writer.text_child("thread", self.thread);
-        if let Some(xhtml) = content.xhtml.as_deref().and_then(gated) {
-            writer.payload(xhtml.payloads().next().expect("gated() puts one payload in"));
-        }
-        writer.start_in("origin-id", STANZA_IDS).attr("id", self.id).end();
-        writer.finish();
-        bytes
-    }
-}
-
-/// The XHTML-IM element around `markup`, once the gate has agreed that it is well-formed.
-fn gated(markup: &str) -> Option<Stanza> {
-    let text = format!(
-        "<message><html xmlns='{XHTML_IM}'><body xmlns='{XHTML}'>{markup}</body></html></message>"
-    );
-    Stanza::parse(&text, ContentNamespace::Client).ok()
 }

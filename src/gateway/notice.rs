@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::address::percent_encoded;
 use super::condition::{Scope, code_from_condition, condition_from_code};
 use super::dialect::Side;
 use super::error::MessageError;
@@ -74,13 +75,12 @@ pub fn error_from_response(
 
 /// RFC 5122 §2.2: what a URI cannot hold is percent-encoded.
 fn xmpp_uri(jid: &Jid) -> String {
-    use std::fmt::Write;
     let mut uri = String::from("xmpp:");
-    for byte in jid.as_str().bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-            uri.push(char::from(byte));
+    for c in jid.as_str().chars() {
+        if c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(c) {
+            uri.push(c);
         } else {
-            write!(uri, "%{byte:02X}").expect("writing to a String cannot fail");
+            uri.push_str(&percent_encoded(c));
         }
     }
     uri
@@ -151,6 +151,8 @@ pub fn notice_to_sender(
     Pager {
         target: sender.uri,
         from: recipient.uri,
+        display_name: None,
+        date: None,
         ids,
         subject: None,
         language: None,

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use rsip::common::uri::param::{OtherParam, OtherParamValue};
 use rsip::common::uri::{Auth, Host, HostWithPort, Param};
 use rsip::headers::{
-    CSeq, CallId, ContentLanguage, ContentLength, ContentType, From, MaxForwards, Subject, To,
-    UntypedHeader,
+    CSeq, CallId, ContentLanguage, ContentLength, ContentType, Date, From, MaxForwards, Subject,
+    To, UntypedHeader,
 };
 
 use crate::sip::{Message, Scheme, Uri};
@@ -25,7 +25,10 @@ pub struct RequestIds<'a> {
     pub tag: &'a str,
     /// The Call-ID, used when the stanza brings no thread that can be one.
     pub call_id: &'a str,
-    /// The CSeq number; 1 unless the same Call-ID was used before.
+    /// The CSeq number.
+    ///
+    /// 1 is right by the standard, since each request has a tag of its own. A number that grows also serves peers
+    /// that take a Call-ID (a thread repeats it) and a CSeq for one message.
     pub cseq: u32,
 }
 
@@ -34,8 +37,15 @@ pub struct RequestIds<'a> {
 pub struct OutgoingRequest {
     /// The request without Via.
     pub message: Message,
+    /// Its length in bytes once the Via is there, estimated generously.
+    pub size: usize,
+}
+
+impl OutgoingRequest {
     /// Longer than 1300 bytes: only a congestion-controlled transport may carry it (RFC 3428 §8).
-    pub is_large: bool,
+    pub fn is_large(&self) -> bool {
+        self.size > MAX_PAGER
+    }
 }
 
 /// What a MESSAGE of ours is made of. Each text is free of control characters.
@@ -43,6 +53,8 @@ pub(super) struct Pager<'a> {
     /// The Request-URI, and To.
     pub(super) target: &'a str,
     pub(super) from: &'a str,
+    pub(super) display_name: Option<&'a str>,
+    pub(super) date: Option<&'a str>,
     pub(super) ids: RequestIds<'a>,
     pub(super) subject: Option<&'a str>,
     pub(super) language: Option<&'a str>,
@@ -64,25 +76,36 @@ impl Pager<'_> {
             body: self.body.as_bytes().to_vec(),
         };
         let bytes = Bytes::from(request.to_string());
-        let is_large = bytes.len() + VIA_RESERVE > MAX_PAGER;
+        let size = bytes.len() + VIA_RESERVE;
         let message = Message::parse(bytes).map_err(|_| bad_target)?;
-        Ok(OutgoingRequest { message, is_large })
+        Ok(OutgoingRequest { message, size })
     }
 
     fn headers(&self) -> Vec<rsip::Header> {
         let RequestIds { tag, call_id, cseq } = self.ids;
         let mut headers = vec![
             MaxForwards::from(70).into(),
-            From::new(format!("<{}>;tag={tag}", self.from)).into(),
+            From::new(format!("{}<{}>;tag={tag}", self.quoted_name(), self.from)).into(),
             To::new(format!("<{}>", self.target)).into(),
             CallId::new(call_id).into(),
             CSeq::new(format!("{cseq} MESSAGE")).into(),
         ];
+        headers.extend(self.date.map(|date| Date::new(date).into()));
         headers.extend(self.subject.map(|subject| Subject::new(subject).into()));
         headers.extend(self.language.map(|tag| ContentLanguage::new(tag).into()));
         headers.push(ContentType::new(self.content_type).into());
         headers.push(ContentLength::from(self.body.len() as u32).into());
         headers
+    }
+
+    /// The display name as a quoted string with its space behind (RFC 3261 §25.1).
+    fn quoted_name(&self) -> String {
+        match self.display_name {
+            Some(name) if !name.is_empty() => {
+                format!("\"{}\" ", name.replace('\\', "\\\\").replace('"', "\\\""))
+            }
+            _ => String::new(),
+        }
     }
 }
 

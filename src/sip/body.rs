@@ -30,8 +30,9 @@ impl Message {
     pub fn content_length(&self) -> Result<Option<usize>, HeaderError> {
         let id = HeaderId::ContentLength;
         let mut length = None;
-        for value in self.headers().filter(|header| header.id == id).map(|header| header.value) {
-            let number = lex::number(value).ok_or(HeaderError::Malformed(id))? as usize;
+        for header in self.headers.iter().filter(|header| header.id == id) {
+            let number =
+                lex::number(self.value(header)).ok_or(HeaderError::Malformed(id))? as usize;
             if length.is_some_and(|earlier| earlier != number) {
                 return Err(HeaderError::Malformed(id));
             }

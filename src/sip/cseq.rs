@@ -2,8 +2,8 @@
 
 use super::error::HeaderError;
 use super::header::HeaderId;
+use super::lex;
 use super::method::Method;
-use super::{lex, lex::trim_text};
 
 /// The value of a CSeq header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,7 @@ impl<'a> CSeq<'a> {
     /// Reads `1*DIGIT LWS Method`.
     pub fn parse(text: &'a str) -> Result<Self, HeaderError> {
         let malformed = HeaderError::Malformed(HeaderId::CSeq);
-        let (digits, method) = text.split_once([' ', '\t', '\r', '\n']).ok_or(malformed)?;
-        let method = trim_text(method);
+        let (digits, method) = lex::split_word(text).ok_or(malformed)?;
         if !digits.bytes().all(|b| b.is_ascii_digit()) || !lex::is_token(method.as_bytes()) {
             return Err(malformed);
         }

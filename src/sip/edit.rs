@@ -9,6 +9,9 @@ use super::message::{Header, Kind, Message, Span};
 use super::parse;
 use super::via::Via;
 
+/// Room for what a proxy writes into one message, so that it allocates once.
+const EDITS: usize = 256;
+
 impl Message {
     /// Replaces the Request-URI; the text may be of any scheme.
     pub fn set_request_uri(&mut self, text: &str) -> Result<(), EditError> {
@@ -142,6 +145,9 @@ impl Message {
 
     fn raw_header(&mut self, name: &str, value: &[u8]) -> Header {
         let start = self.edits.len();
+        if start == 0 {
+            self.edits.reserve(EDITS);
+        }
         for part in [name.as_bytes(), b": ", value, b"\r\n"] {
             self.edits.extend_from_slice(part);
         }
@@ -178,5 +184,106 @@ pub(super) fn check_value(value: &[u8], may_fold: bool) -> Result<(), EditError>
     match memchr::memchr3_iter(b'\r', b'\n', 0, value).all(|at| may_fold && is_fold(at)) {
         true => Ok(()),
         false => Err(EditError::LineBreak),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const WIRE: &str = "OPTIONS sip:a SIP/2.0\r\nv: SIP/2.0/UDP one;rport ,\r\n SIP/2.0/UDP two\r\n\
+        ROUTE: <sip:r1;lr>\r\nX: 1\r\nVia: SIP/2.0/UDP three\r\nroute: <sip:r2>\r\nx :2\r\n\r\nbody";
+
+    fn message() -> Message {
+        Message::parse(Bytes::from_static(WIRE.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn nothing_changes_without_an_edit() {
+        let message = message();
+        assert_eq!(message.to_bytes().as_ptr(), WIRE.as_ptr());
+        let mut out = Vec::new();
+        message.write_to(&mut out);
+        assert_eq!(out, WIRE.as_bytes());
+    }
+
+    #[test]
+    fn every_edit_is_seen_at_once_and_leaves_the_rest() {
+        let mut message = message();
+        message.set_header("x", "3").unwrap();
+        assert_eq!(message.header_named("X"), Some(&b"3"[..]));
+        message.set_request_uri("tel:1").unwrap();
+        assert_eq!(message.request_uri(), "tel:1");
+        assert_eq!(message.remove_headers("Route"), 2);
+        message.append_header("Y", "ä").unwrap();
+        message.push_via("SIP/2.0/TCP zero").unwrap();
+        assert_eq!(message.top_via().unwrap().transport, "TCP");
+        let expected = "OPTIONS tel:1 SIP/2.0\r\nVia: SIP/2.0/TCP zero\r\nv: SIP/2.0/UDP one;rport ,\r\n \
+            SIP/2.0/UDP two\r\nx: 3\r\nVia: SIP/2.0/UDP three\r\nY: ä\r\n\r\nbody";
+        assert_eq!(message.to_bytes(), expected);
+    }
+
+    #[test]
+    fn a_clone_does_not_see_later_edits() {
+        let mut first = message();
+        first.set_header("X", "first").unwrap();
+        let second = first.clone();
+        first.set_header("X", "changed").unwrap();
+        assert_eq!(second.header_named("X"), Some(&b"first"[..]));
+    }
+
+    #[test]
+    fn vias_are_popped_one_value_at_a_time() {
+        let mut message = message();
+        let mut hosts = Vec::new();
+        while let Ok(via) = message.top_via() {
+            hosts.push(via.host.to_owned());
+            assert!(message.pop_via());
+        }
+        assert_eq!(hosts, ["one", "two", "three"]);
+        assert!(!message.pop_via());
+        assert!(message.pop_value(HeaderId::Route) && message.pop_value(HeaderId::Route));
+        assert!(!message.pop_value(HeaderId::Route));
+    }
+
+    #[test]
+    fn the_source_is_noted_in_the_top_value_alone() {
+        let mut message = message();
+        message.mark_source(([192, 0, 2, 9], 999).into()).unwrap();
+        let lines: Vec<_> = message.headers().map(|header| header.value.to_vec()).collect();
+        assert_eq!(
+            lines[0],
+            b"SIP/2.0/UDP one;rport=999;received=192.0.2.9,\r\n SIP/2.0/UDP two".as_slice()
+        );
+        message.add_via_param("i=7").unwrap();
+        assert_eq!(message.top_via().unwrap().params.find("i").unwrap().value, Some("7"));
+        assert_eq!(message.vias().count(), 3);
+    }
+
+    #[test]
+    fn one_of_many_headers_can_be_removed() {
+        let mut message = message();
+        assert!(message.remove_header_if("X", |value| value == b"2"));
+        assert!(!message.remove_header_if("X", |value| value == b"2"));
+        assert_eq!(message.header_named("X"), Some(&b"1"[..]));
+    }
+
+    #[test]
+    fn nothing_can_start_a_line_of_its_own() {
+        let mut message = message();
+        for bad in ["a\r\nb: c", "a\nb", "a\rb", "a\0b", "a\r\n b"] {
+            assert_eq!(message.append_header("X", bad), Err(EditError::LineBreak));
+            assert_eq!(message.set_header("X", bad), Err(EditError::LineBreak));
+            assert_eq!(message.push_via(bad), Err(EditError::LineBreak));
+            assert!(message.set_request_uri(bad).is_err());
+        }
+        assert_eq!(message.add_via_param("a\r\nb"), Err(EditError::LineBreak));
+        for bad in ["", "a b", "a:", "a\r\n"] {
+            assert_eq!(message.append_header(bad, "1"), Err(EditError::Name));
+        }
+        assert_eq!(message.set_request_uri("sip:a b"), Err(EditError::RequestUri));
+        assert!(!message.is_edited);
     }
 }

@@ -22,8 +22,8 @@ pub enum ParseError {
     /// The header block is longer than allowed.
     #[error("the header block is too long")]
     HeaderBlock,
-    /// One header line, folds included, is longer than allowed.
-    #[error("a header line is too long")]
+    /// The start line, or one header line with its folds, is longer than allowed.
+    #[error("a line is too long")]
     Line,
     /// There are more header lines than allowed.
     #[error("there are too many header lines")]
@@ -73,6 +73,9 @@ pub enum UriError {
     /// A parameter or header without a name.
     #[error("the URI has an empty parameter")]
     Param,
+    /// More than 64 parameters or headers.
+    #[error("the URI has too many parameters")]
+    TooManyParams,
     /// The operation has no meaning for a URI of this scheme.
     #[error("only sip: and sips: URIs have this part")]
     NotSip,

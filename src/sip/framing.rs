@@ -13,7 +13,7 @@ use super::{lex, parse};
 pub struct Limits {
     /// Bytes of start line and headers with the empty line. Default 64 KiB, the size of a datagram.
     pub header_block: usize,
-    /// Bytes of one header line with its folds. Default 16 KiB, enough for a signed identity.
+    /// Bytes of the start line, and of one header line with its folds. Default 16 KiB, enough for a signed identity.
     pub line: usize,
     /// Header lines. Default 256; a message through 70 proxies has about 150.
     pub headers: usize,
@@ -40,7 +40,7 @@ pub enum Framed {
     KeepAlive,
 }
 
-/// Reads a datagram.
+/// Reads a datagram, or a WebSocket message (RFC 7118 §5).
 ///
 /// Line breaks in front of the message are skipped, and bytes behind Content-Length are dropped. A Content-Length that is
 /// too large or unreadable leaves the body whole: [`Message::validate`] finds it, and the message can be answered.
@@ -71,7 +71,9 @@ pub enum Frame {
 pub struct StreamFramer {
     limits: Limits,
     buffer: BytesMut,
-    /// Where the line under search starts.
+    /// Where the header line under search starts; its folds belong to it.
+    header: usize,
+    /// Where the physical line under search starts.
     line: usize,
     /// Bytes known to hold no line break behind `line`.
     searched: usize,
@@ -89,6 +91,7 @@ impl StreamFramer {
         Self {
             limits,
             buffer: BytesMut::new(),
+            header: 0,
             line: 0,
             searched: 0,
             headers: 0,
@@ -137,7 +140,8 @@ impl StreamFramer {
             return Ok(None);
         };
         let message = self.buffer.split_to(end).freeze();
-        (self.line, self.searched, self.headers, self.message) = (0, 0, 0, None);
+        (self.header, self.line, self.searched) = (0, 0, 0);
+        (self.headers, self.message) = (0, None);
         Ok(Some(Frame::Message(message)))
     }
 
@@ -170,38 +174,51 @@ impl StreamFramer {
 
     /// Goes line by line to the empty one; true when it is found and the body's length is known.
     fn find_headers_end(&mut self) -> Result<bool, FramingError> {
+        if self.line == 0 && b"\r\n\r".starts_with(&self.buffer) {
+            return Ok(false);
+        }
         let window = self.buffer.len().min(self.limits.header_block);
         while let Some(found) = memchr(b'\n', &self.buffer[self.searched..window]) {
             let end = self.searched + found + 1;
             let line = &self.buffer[self.line..end];
-            if line.len() > self.limits.line {
-                return Err(ParseError::Line.into());
-            }
             if self.line == 0 {
                 parse::check_start_line(line)?;
             } else if matches!(line, b"\r\n" | b"\n") {
-                self.message = Some((end, end));
-                let length = content_length(&self.buffer[..end])?;
-                return self.set_length(end, length);
-            } else if !matches!(line[0], b' ' | b'\t') {
+                return self.set_length(end);
+            } else if !self.is_fold() {
+                parse::check_not_folded(line)?;
                 self.headers += 1;
+                self.header = self.line;
             }
-            if self.headers > self.limits.headers {
-                return Err(ParseError::HeaderCount.into());
-            }
+            self.check_limits(self.header, end)?;
             (self.line, self.searched) = (end, end);
         }
-        self.searched = self.searched.max(window);
-        match () {
-            () if window - self.line > self.limits.line => Err(ParseError::Line.into()),
-            () if self.buffer.len() >= self.limits.header_block => {
-                Err(ParseError::HeaderBlock.into())
-            }
-            () => Ok(false),
+        self.searched = window;
+        self.check_limits(if self.is_fold() { self.header } else { self.line }, window)?;
+        match self.buffer.len() >= self.limits.header_block {
+            true => Err(ParseError::HeaderBlock.into()),
+            false => Ok(false),
         }
     }
 
-    fn set_length(&mut self, headers_end: usize, length: usize) -> Result<bool, FramingError> {
+    /// True when the line under search goes on with the header in front of it.
+    fn is_fold(&self) -> bool {
+        self.header > 0 && matches!(self.buffer.get(self.line), Some(b' ' | b'\t'))
+    }
+
+    /// Refuses one header more, or a header line from `start` to `end` longer, than allowed.
+    fn check_limits(&self, start: usize, end: usize) -> Result<(), ParseError> {
+        match () {
+            () if end - start > self.limits.line => Err(ParseError::Line),
+            () if self.headers > self.limits.headers => Err(ParseError::HeaderCount),
+            () => Ok(()),
+        }
+    }
+
+    /// Learns from the complete header block where the message ends.
+    fn set_length(&mut self, headers_end: usize) -> Result<bool, FramingError> {
+        self.message = Some((headers_end, headers_end));
+        let length = content_length(&self.buffer[..headers_end])?;
         if length > self.limits.body {
             return Err(FramingError::BodyTooLarge);
         }
@@ -232,4 +249,98 @@ fn content_length(block: &[u8]) -> Result<usize, FramingError> {
         }
     }
     length.map(|length| length as usize).ok_or(FramingError::NoLength)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Limits = Limits { header_block: 200, line: 60, headers: 4, body: 20 };
+
+    fn cut(limits: Limits, chunks: &[&str]) -> Result<Vec<Frame>, FramingError> {
+        let mut framer = StreamFramer::new(limits);
+        let mut frames = Vec::new();
+        for chunk in chunks {
+            framer.push(chunk.as_bytes());
+            while let Some(frame) = framer.poll()? {
+                frames.push(frame);
+            }
+        }
+        Ok(frames)
+    }
+
+    fn message(text: &'static str) -> Frame {
+        Frame::Message(Bytes::from_static(text.as_bytes()))
+    }
+
+    const TWO: &str = "OPTIONS sip:a SIP/2.0\r\nl:\r\n 2\r\n\r\nab";
+    const NONE: &str = "SIP/2.0 200 OK\r\nContent-Length : 0\r\n\r\n";
+
+    #[test]
+    fn messages_may_come_in_any_pieces() {
+        assert_eq!(cut(SMALL, &[TWO, NONE]), Ok(vec![message(TWO), message(NONE)]));
+        let all = [TWO, NONE, TWO].concat();
+        let letters: Vec<&str> = all.split_inclusive(|_: char| true).collect();
+        let expected = vec![message(TWO), message(NONE), message(TWO)];
+        assert_eq!(cut(SMALL, &letters), Ok(expected.clone()));
+        assert_eq!(cut(SMALL, &[&all]), Ok(expected));
+    }
+
+    #[test]
+    fn a_ping_is_told_from_a_line_break_in_front_of_a_message() {
+        assert_eq!(cut(SMALL, &["\r\n\r\n"]), Ok(vec![Frame::Ping]));
+        assert_eq!(cut(SMALL, &["\r\n"]), Ok(vec![Frame::Pong]));
+        assert_eq!(cut(SMALL, &["\r", "\n", "\r", "\n"]), Ok(vec![Frame::Pong, Frame::Ping]));
+        assert_eq!(cut(SMALL, &["\r\n\r", "\n"]), Ok(vec![Frame::Ping]));
+        let late = ["\r\n", NONE].concat();
+        assert_eq!(cut(SMALL, &[&late]), Ok(vec![message(NONE)]));
+        assert_eq!(cut(SMALL, &["\r\n", NONE]), Ok(vec![Frame::Pong, message(NONE)]));
+    }
+
+    #[test]
+    fn every_limit_holds_before_the_message_is_whole() {
+        let start = "OPTIONS sip:a SIP/2.0\r\n";
+        let refused = |rest: &str| cut(SMALL, &[start, rest]).unwrap_err();
+        assert_eq!(refused(&["A: ", &"b".repeat(70)].concat()), ParseError::Line.into());
+        assert_eq!(
+            refused("A: b\r\n 345678901234567890\r\n 345678901234567890\r\n 34567890123456789\r\n"),
+            ParseError::Line.into()
+        );
+        assert_eq!(refused(&"A: b\r\n".repeat(5)), ParseError::HeaderCount.into());
+        let block = format!("A: {}\r\n", "b".repeat(50)).repeat(4);
+        assert_eq!(refused(&block), ParseError::HeaderBlock.into());
+        assert_eq!(refused("l: 21\r\n\r\n"), FramingError::BodyTooLarge);
+        assert_eq!(refused("l: 4294967295\r\n\r\n"), FramingError::BodyTooLarge);
+        assert_eq!(refused("l: 99999999999\r\n\r\n"), FramingError::BadLength);
+        assert_eq!(refused("l: 1\r\nl: 2\r\n\r\n"), FramingError::BadLength);
+        assert_eq!(refused("A: b\r\n\r\n"), FramingError::NoLength);
+        assert_eq!(refused(" A: b\r\n\r\n"), ParseError::StartLine.into());
+        assert_eq!(cut(SMALL, &["\rX\r\n"]).unwrap_err(), ParseError::StartLine.into());
+    }
+
+    #[test]
+    fn a_refused_message_can_be_answered_and_ends_the_stream() {
+        let mut framer = StreamFramer::new(SMALL);
+        framer.push(b"OPTIONS sip:a SIP/2.0\r\nl: 50\r\nCall-ID: c\r\n\r\n");
+        assert_eq!(framer.poll(), Err(FramingError::BodyTooLarge));
+        assert_eq!(framer.refused().unwrap().call_id(), Ok("c"));
+        framer.push(NONE.as_bytes());
+        assert_eq!(framer.poll(), Err(FramingError::BodyTooLarge));
+        assert_eq!(FramingError::BodyTooLarge.status().0, 413);
+    }
+
+    #[test]
+    fn datagrams_lose_what_surrounds_the_message() {
+        let read = |text: &'static str| datagram(Bytes::from_static(text.as_bytes())).unwrap();
+        let Framed::Message(message) = read("\r\n\r\nOPTIONS sip:a SIP/2.0\r\nl: 1\r\n\r\nabc")
+        else {
+            panic!("a message")
+        };
+        assert_eq!(message.body(), b"a");
+        assert_eq!(message.to_bytes(), "OPTIONS sip:a SIP/2.0\r\nl: 1\r\n\r\na");
+        for idle in ["", "\r\n\r\n", "\0\0\0\0"] {
+            assert!(matches!(read(idle), Framed::KeepAlive));
+        }
+        assert!(datagram(Bytes::from_static(b"stun?")).is_err());
+    }
 }

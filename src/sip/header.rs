@@ -108,7 +108,7 @@ impl HeaderId {
         let mut slot = slot(name);
         while SLOTS[slot] != EMPTY {
             let (id, known, ..) = TABLE[usize::from(SLOTS[slot])];
-            if known.as_bytes().eq_ignore_ascii_case(name) {
+            if known.as_bytes() == name || known.as_bytes().eq_ignore_ascii_case(name) {
                 return id;
             }
             slot = (slot + 1) % SLOTS.len();

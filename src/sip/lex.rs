@@ -1,10 +1,27 @@
 //! The lexical rules that every element shares (RFC 3261 §25.1): LWS, tokens, quotes, numbers.
 
+/// True at the bytes of `token`.
+static TOKEN: [bool; 256] = token_bytes();
+
+const fn token_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let marks = b"-.!%*_+`'~";
+    let mut mark = 0;
+    while mark < marks.len() {
+        table[marks[mark] as usize] = true;
+        mark += 1;
+    }
+    table
+}
+
 /// True for the bytes of `token`.
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    matches!(byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
-        | b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
 }
 
 /// True when `bytes` is one `token`.
@@ -18,15 +35,38 @@ pub(crate) const fn is_lws(byte: u8) -> bool {
 }
 
 /// `bytes` without white space on either side.
-pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
-    let Some(start) = bytes.iter().position(|&b| !is_lws(b)) else { return &[] };
-    let end = bytes.iter().rposition(|&b| !is_lws(b)).map_or(start, |last| last + 1);
-    &bytes[start..end]
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && is_lws(*first)
+    {
+        bytes = rest;
+    }
+    while let [rest @ .., last] = bytes
+        && is_lws(*last)
+    {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// `text` without white space on either side.
 pub(crate) fn trim_text(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    let bytes = text.as_bytes();
+    let start = bytes.iter().take_while(|&&byte| is_lws(byte)).count();
+    let end = bytes.len() - bytes[start..].iter().rev().take_while(|&&byte| is_lws(byte)).count();
+    &text[start..end]
+}
+
+/// What stands in front of the first `separator` and behind it.
+pub(crate) fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(separator, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// `text` cut at its first white space, which both parts lose.
+pub(crate) fn split_word(text: &str) -> Option<(&str, &str)> {
+    let end = text.bytes().position(is_lws)?;
+    Some((&text[..end], trim_text(&text[end..])))
 }
 
 /// Decimal digits and nothing else, or `None`; also `None` above `u32::MAX`. Leading zeros are fine.
@@ -58,15 +98,14 @@ pub(crate) fn quoted_end(bytes: &[u8]) -> Option<usize> {
 /// What an unclosed quote or bracket holds belongs to the value in front of it.
 pub(crate) fn find_outside(bytes: &[u8], separator: u8) -> Option<usize> {
     let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => at += quoted_end(&bytes[at..])?,
-            b'<' => at += memchr::memchr(b'>', &bytes[at..])? + 1,
-            byte if byte == separator => return Some(at),
-            _ => at += 1,
-        }
+    loop {
+        at += memchr::memchr3(separator, b'"', b'<', &bytes[at..])?;
+        at += match bytes[at] {
+            b'"' => quoted_end(&bytes[at..])?,
+            b'<' => memchr::memchr(b'>', &bytes[at..])? + 1,
+            _ => return Some(at),
+        };
     }
-    None
 }
 
 #[cfg(test)]

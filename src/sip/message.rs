@@ -269,3 +269,59 @@ impl<'a> Iterator for Values<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &'static str) -> Message {
+        Message::parse(Bytes::from_static(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn start_lines_are_read() {
+        let request = message("INVITE sip:a@b SIP/2.0\r\n\r\n");
+        assert!(request.is_request());
+        assert_eq!((request.request_uri(), request.version()), ("sip:a@b", "SIP/2.0"));
+        assert_eq!((request.status(), request.reason()), (None, ""));
+        let reply = message("SIP/2.0 486 Busy Here\r\nCSeq: 1 INVITE\r\n\r\n");
+        assert!(!reply.is_request());
+        assert_eq!((reply.status(), reply.reason()), (Some(486), "Busy Here"));
+        assert_eq!((reply.request_uri(), reply.method().as_str()), ("", "INVITE"));
+        assert_eq!(message("SIP/2.0 200\r\n\r\n").status(), Some(200));
+    }
+
+    #[test]
+    fn a_request_uri_that_is_no_text_reads_as_empty() {
+        let wire = Bytes::from_static(b"INVITE sip:\xff@b SIP/2.0\r\n\r\n");
+        let message = Message::parse(wire.clone()).unwrap();
+        assert_eq!(message.request_uri(), "");
+        assert!(message.validate().is_err());
+        assert_eq!(message.to_bytes(), wire);
+    }
+
+    #[test]
+    fn headers_are_found_by_id_and_by_any_name() {
+        let message = message("X y SIP/2.0\r\nm : a\r\nX-One:\tb \r\n\tc\r\nContact:\r\n\r\n");
+        assert_eq!(message.header(HeaderId::Contact), Some(&b"a"[..]));
+        assert_eq!(message.header_named("CONTACT"), Some(&b"a"[..]));
+        assert_eq!(message.header_named("M"), Some(&b"a"[..]));
+        assert_eq!(message.header_named("x-one"), Some(&b"b \r\n\tc"[..]));
+        assert_eq!(message.header_named("x-two"), None);
+        let names: Vec<_> = message.headers().map(|header| (header.name, header.id)).collect();
+        assert_eq!(names[0], (&b"m"[..], HeaderId::Contact));
+        assert_eq!(names[1], (&b"X-One"[..], HeaderId::Other));
+    }
+
+    #[test]
+    fn only_lists_are_cut_at_commas() {
+        let message = message(
+            "X y SIP/2.0\r\nContact: \"a,b\" <sip:c,d@e>;q=1 , <sip:f>,\r\nm: <sip:g>\r\n\
+             Date: Sat, 1 Jan\r\nContact:\r\n\r\n",
+        );
+        let contacts: Vec<_> = message.values(HeaderId::Contact).collect();
+        assert_eq!(contacts, [&b"\"a,b\" <sip:c,d@e>;q=1"[..], b"<sip:f>", b"<sip:g>"]);
+        assert_eq!(message.values(HeaderId::Date).collect::<Vec<_>>(), [b"Sat, 1 Jan"]);
+        assert_eq!(message.values(HeaderId::Route).count(), 0);
+    }
+}

@@ -87,7 +87,7 @@ fn split(text: &str) -> Option<(&str, &str, &str)> {
     if !display.starts_with('"') && !display.split([' ', '\t', '\r', '\n']).all(is_name) {
         return None;
     }
-    let (uri, rest) = bracketed.strip_prefix('<')?.split_once('>')?;
+    let (uri, rest) = lex::cut(bracketed.strip_prefix('<')?, b'>')?;
     (!uri.is_empty()).then_some((display, uri, rest))
 }
 

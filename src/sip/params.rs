@@ -78,10 +78,11 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 fn param(piece: &str) -> Param<'_> {
-    match piece.split_once('=') {
-        Some((name, value)) => {
-            Param { name: lex::trim_text(name), value: Some(lex::trim_text(value)) }
-        }
+    match piece.bytes().position(|byte| byte == b'=') {
+        Some(at) => Param {
+            name: lex::trim_text(&piece[..at]),
+            value: Some(lex::trim_text(&piece[at + 1..])),
+        },
         None => Param { name: lex::trim_text(piece), value: None },
     }
 }

@@ -14,7 +14,11 @@ use super::message::{Header, Kind, Message, Span, StartLine};
 pub(super) fn message(wire: Bytes, limits: &Limits) -> Result<Message, ParseError> {
     let window = &wire[..wire.len().min(limits.header_block.min(u32::MAX as usize))];
     let start_end = memchr(b'\n', window).ok_or_else(|| unterminated(&wire, window))? + 1;
+    if start_end > limits.line {
+        return Err(ParseError::Line);
+    }
     let start = start_line(&window[..start_end])?;
+    check_not_folded(&window[start_end..])?;
 
     let mut headers = SmallVec::new();
     let mut at = start_end;
@@ -61,9 +65,11 @@ pub(super) fn line_end(bytes: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Indexes the header line `bytes[start..end]`; without a colon, all of it is name.
+#[inline]
 pub(super) fn header(bytes: &[u8], start: usize, end: usize) -> Header {
     let line = &bytes[start..end];
-    let colon = memchr(b':', line);
+    // Names are short: a plain loop beats a vectorized search.
+    let colon = line.iter().position(|&byte| byte == b':');
     let name_end = trimmed_end(line, 0, colon.unwrap_or(line.len()));
     let id = if colon.is_some() { HeaderId::from_name(&line[..name_end]) } else { HeaderId::Other };
     let mut value = colon.map_or(line.len(), |colon| colon + 1);
@@ -89,6 +95,14 @@ fn trimmed_end(line: &[u8], start: usize, mut end: usize) -> usize {
         end -= 1;
     }
     end
+}
+
+/// Refuses white space behind the start line: the line in front of a fold must not change with an edit.
+pub(super) fn check_not_folded(rest: &[u8]) -> Result<(), ParseError> {
+    match rest {
+        [b' ' | b'\t', ..] => Err(ParseError::StartLine),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a line that cannot start a message.
@@ -142,6 +156,7 @@ mod tests {
         assert_eq!(refused(b"\r\n\r\n"), ParseError::StartLine);
         assert_eq!(refused(b"OPTIONS\r\n\r\n"), ParseError::StartLine);
         assert_eq!(refused(b"GET(x) / HTTP/1.1\r\n\r\n"), ParseError::StartLine);
+        assert_eq!(refused(b"OPTIONS sip:a SIP/2.0\r\n To: b\r\n\r\n"), ParseError::StartLine);
         assert_eq!(refused(b"SIP/2.0 99 No\r\n\r\n"), ParseError::StatusCode);
         assert_eq!(refused(b"SIP/2.0 0200 OK\r\n\r\n"), ParseError::StatusCode);
         assert_eq!(refused(b"OPTIONS sip:a SIP/2.0\r\nTo: b"), ParseError::Unterminated);
@@ -155,6 +170,8 @@ mod tests {
         assert_eq!(refused(many.as_bytes()), ParseError::HeaderCount);
         let long = start.clone() + "A: " + &"b".repeat(20_000) + "\r\n\r\n";
         assert_eq!(refused(long.as_bytes()), ParseError::Line);
+        let uri = format!("OPTIONS sip:{} SIP/2.0\r\n\r\n", "b".repeat(20_000));
+        assert_eq!(refused(uri.as_bytes()), ParseError::Line);
         let huge = start + "A: " + &"b".repeat(1 << 20) + "\r\n\r\n";
         assert_eq!(refused(huge.as_bytes()), ParseError::HeaderBlock);
     }

@@ -189,9 +189,9 @@ impl Message {
         if self.header(HeaderId::Via).is_none() {
             return Err(HeaderError::Missing(HeaderId::Via).into());
         }
-        self.top_via()?;
-        self.vias().try_for_each(|via| via.map(drop))?;
-        Ok(())
+        let mut vias = self.vias().peekable();
+        vias.peek().ok_or(HeaderError::Malformed(HeaderId::Via))?;
+        Ok(vias.try_for_each(|via| via.map(drop))?)
     }
 
     fn check_address(&self, id: HeaderId) -> Result<(), Finding> {
@@ -225,5 +225,88 @@ impl Message {
             Some(length) if length > self.body().len() => Err(Finding::ShortBody),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const LINES: [&str; 6] = [
+        "OPTIONS sip:a SIP/2.0",
+        "Via: SIP/2.0/UDP h;branch=z9hG4bK1",
+        "From: <sip:b@h>;tag=1",
+        "To: <sip:c@h>",
+        "Call-ID: d",
+        "CSeq: 1 OPTIONS",
+    ];
+
+    /// The verdict on the valid request with line `index` replaced; an index behind it adds the line.
+    fn verdict(index: usize, line: &str) -> Result<(), Finding> {
+        let mut lines = LINES.to_vec();
+        lines.resize(lines.len().max(index + 1), line);
+        lines[index] = line;
+        lines.retain(|line| !line.is_empty());
+        let text = lines.join("\r\n") + "\r\n\r\n";
+        Message::parse(Bytes::from(text)).unwrap().validate()
+    }
+
+    #[test]
+    fn five_headers_are_enough() {
+        assert_eq!(verdict(0, LINES[0]), Ok(()));
+        for id in
+            [(1, HeaderId::Via), (2, HeaderId::From), (3, HeaderId::To), (4, HeaderId::CallId)]
+        {
+            assert_eq!(verdict(id.0, ""), Err(HeaderError::Missing(id.1).into()));
+        }
+        assert_eq!(verdict(5, ""), Err(HeaderError::Missing(HeaderId::CSeq).into()));
+    }
+
+    #[test]
+    fn the_start_line_is_checked_first() {
+        assert_eq!(verdict(0, "OPTIONS sip:a SIP/3.0"), Err(Finding::Version));
+        assert_eq!(verdict(0, "OPTIONS sip:a"), Err(Finding::RequestLine));
+        assert_eq!(verdict(0, "OPTIONS sip:a HTTP/1.1"), Err(Finding::RequestLine));
+        assert_eq!(verdict(0, "OPTIONS sip: SIP/2.0"), Err(Finding::RequestUri(UriError::Host)));
+        assert_eq!(verdict(0, "OPTIONS sip:a sip/2.0"), Ok(()));
+        assert_eq!(verdict(0, "OPTIONS urn:x SIP/2.0"), Ok(()));
+    }
+
+    #[test]
+    fn headers_that_a_hop_acts_on_are_checked() {
+        use HeaderId::{CSeq, CallId, Contact, ContentLength, MaxForwards, Route, To};
+        let malformed = |id| Err(HeaderError::Malformed(id).into());
+        assert_eq!(verdict(6, "Max-Forwards: x"), malformed(MaxForwards));
+        assert_eq!(
+            verdict(6, "Max-Forwards: 256"),
+            Err(HeaderError::OutOfRange(MaxForwards).into())
+        );
+        assert_eq!(verdict(6, "l: -1"), malformed(ContentLength));
+        assert_eq!(verdict(6, "l: 1"), Err(Finding::ShortBody));
+        assert_eq!(verdict(6, "Contact: *"), Ok(()));
+        assert_eq!(verdict(6, "Contact: a b"), malformed(Contact));
+        assert_eq!(verdict(6, "Route: <x>"), Err(Finding::Uri(Route, UriError::Scheme)));
+        assert_eq!(verdict(6, "t: <sip:x>"), Err(Finding::Repeated(To)));
+        assert_eq!(verdict(6, "Via:"), Ok(()));
+        assert_eq!(verdict(4, "Call-ID: a b"), malformed(CallId));
+        assert_eq!(verdict(5, "CSeq: 1"), malformed(CSeq));
+        assert_eq!(verdict(5, "CSeq: 1 INFO"), Err(Finding::CSeqMethod));
+    }
+
+    #[test]
+    fn broken_lines_are_found() {
+        assert_eq!(verdict(6, "no colon"), Err(Finding::HeaderLine));
+        assert_eq!(verdict(6, "a b: c"), Err(Finding::HeaderLine));
+        assert_eq!(verdict(6, ": c"), Err(Finding::HeaderLine));
+        assert_eq!(verdict(6, "a: b\rc: d"), Err(Finding::BareCr));
+    }
+
+    #[test]
+    fn the_reason_names_the_header() {
+        assert_eq!(verdict(5, "").unwrap_err().status(), (400, "Missing CSeq"));
+        assert_eq!(verdict(6, "l: x").unwrap_err().status(), (400, "Bad Content-Length"));
+        assert_eq!(Finding::Version.status(), (505, "Version Not Supported"));
     }
 }

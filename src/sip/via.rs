@@ -36,19 +36,18 @@ impl<'a> Via<'a> {
     /// Reads one value.
     pub fn parse(text: &'a str) -> Result<Self, HeaderError> {
         let text = trim_text(text);
-        let (front, params) = match memchr::memchr(b';', text.as_bytes()) {
-            Some(at) => (&text[..at], Some(Params::new(&text[at + 1..]))),
+        let (front, params) = match lex::cut(text, b';') {
+            Some((front, params)) => (front, Some(Params::new(params))),
             None => (text, None),
         };
-        let mut parts = front.splitn(3, '/');
-        let protocol = [parts.next(), parts.next()].map(|part| part.map(trim_text));
-        let is_protocol = |part: &Option<&str>| part.is_some_and(|p| lex::is_token(p.as_bytes()));
-        let rest = trim_text(parts.next().ok_or(MALFORMED)?);
-        let (transport, sent_by) = rest.split_once([' ', '\t', '\r', '\n']).ok_or(MALFORMED)?;
-        if !protocol.iter().all(is_protocol) || !lex::is_token(transport.as_bytes()) {
+        let (protocol, rest) = lex::cut(front, b'/').ok_or(MALFORMED)?;
+        let (version, rest) = lex::cut(rest, b'/').ok_or(MALFORMED)?;
+        let (transport, sent_by) = lex::split_word(trim_text(rest)).ok_or(MALFORMED)?;
+        let is_word = |word: &str| lex::is_token(trim_text(word).as_bytes());
+        if ![protocol, version, transport].into_iter().all(is_word) {
             return Err(MALFORMED);
         }
-        let (host, port) = host::host_port(trim_text(sent_by)).map_err(|_| MALFORMED)?;
+        let (host, port) = host::host_port(sent_by).map_err(|_| MALFORMED)?;
         let mut via = Self {
             transport,
             host,

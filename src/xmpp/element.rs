@@ -29,38 +29,40 @@ impl Tree {
     /// Reads a document of which every byte has passed the gate.
     pub(super) fn read(document: &str) -> Self {
         let mut reader = NsReader::from_str(document);
+        // The gate has its own cap, and a tree must not end where another one is reached.
+        reader.resolver_mut().set_max_namespace_bindings(usize::MAX);
         let mut tree = Self { nodes: Vec::new() };
         let mut open = Vec::new();
+        let mut text = String::new();
         while let Ok((namespace, event)) = reader.read_resolved_event() {
             match event {
+                Event::Text(raw) => text.push_str(&text::unescape_text(&raw)),
+                Event::CData(raw) => text.push_str(&text::normalize_lines(&raw)),
+                Event::GeneralRef(name) => {
+                    text.push_str(&text::unescape_text(&format!("&{};", &*name)));
+                }
                 Event::Start(tag) => {
+                    tree.push_text(&mut text);
                     open.push(tree.nodes.len());
                     tree.push_element(&namespace, &tag);
                 }
-                Event::Empty(tag) => tree.push_element(&namespace, &tag),
+                Event::Empty(tag) => {
+                    tree.push_text(&mut text);
+                    tree.push_element(&namespace, &tag);
+                }
                 Event::End(_) => {
+                    tree.push_text(&mut text);
                     if let Some(start) = open.pop() {
                         tree.close(start);
                     }
-                }
-                Event::Text(raw) => tree.push_text(&text::unescape_text(&raw)),
-                Event::CData(raw) => tree.push_text(&text::normalize_lines(&raw)),
-                Event::GeneralRef(name) => {
-                    let written = format!("&{};", &*name);
-                    tree.push_text(&text::unescape_text(&written));
                 }
                 Event::Eof => break,
                 Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
             }
         }
         if tree.nodes.is_empty() {
-            debug_assert!(false, "no element behind the gate");
-            tree.nodes.push(Node::Element {
-                name: String::new(),
-                namespace: String::new(),
-                attributes: Vec::new(),
-                end: 1,
-            });
+            // Cannot be behind the gate; `root` shall have something to stand on all the same.
+            tree.nodes.push(Node::Text(String::new()));
         }
         tree
     }
@@ -86,11 +88,10 @@ impl Tree {
         self.nodes.push(Node::Element { name, namespace, attributes: attributes.collect(), end });
     }
 
-    fn push_text(&mut self, text: &str) {
-        match self.nodes.last_mut() {
-            Some(Node::Text(before)) if !text.is_empty() => before.push_str(text),
-            Some(_) if !text.is_empty() => self.nodes.push(Node::Text(text.to_owned())),
-            _ => {}
+    /// Ends the run of `text` that has come since the last tag.
+    fn push_text(&mut self, text: &mut String) {
+        if !text.is_empty() {
+            self.nodes.push(Node::Text(std::mem::take(text)));
         }
     }
 
@@ -225,5 +226,22 @@ mod tests {
         assert!(query.child("item", "urn:p").is_some());
         assert_eq!(query.children().count(), 2);
         assert!(stanza.tree().root().is("iq", "jabber:client"));
+    }
+
+    #[test]
+    fn as_many_declarations_as_pass_the_gate_can_be_read() {
+        let open = |level: usize| -> String {
+            let declarations: String =
+                (0..60).map(|i| format!(" xmlns:p{level}n{i}='urn:{i}'")).collect();
+            format!("<a{declarations}>")
+        };
+        let text =
+            format!("<iq>{}{}{}{}x</a></a></a></a></iq>", open(0), open(1), open(2), open(3));
+        let tree = Stanza::parse(&text, ContentNamespace::Client).unwrap().tree();
+        let mut element = tree.root();
+        for _ in 0..4 {
+            element = element.children().next().unwrap();
+        }
+        assert_eq!(element.text(), "x");
     }
 }

@@ -31,6 +31,9 @@ impl Default for Limits {
     }
 }
 
+/// What a stream's buffer may keep between frames.
+const KEPT: usize = 4 * 1024;
+
 /// One piece of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -259,6 +262,9 @@ impl Framer {
                 Some(Frame::StreamClose)
             }
         };
+        if self.partial.capacity() > KEPT {
+            self.partial = Vec::new();
+        }
         self.partial.clear();
         Ok(frame)
     }
@@ -274,59 +280,65 @@ impl Lexer {
     ) -> Result<Option<(usize, Reached)>, FrameError> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
-            at += 1;
-            match self.state {
-                State::Text => match memchr(b'<', &input[at - 1..]) {
-                    Some(skipped) => {
-                        at += skipped;
-                        self.state = State::Markup;
-                    }
-                    None => return Ok(None),
-                },
-                State::Markup => self.open_markup(byte, stage, limits)?,
-                State::StartTag(slash) => {
-                    let Some(found) = memchr3(b'>', b'"', b'\'', &input[at - 1..]) else {
-                        self.state = State::StartTag(input[input.len() - 1] == b'/');
-                        return Ok(None);
-                    };
-                    at += found;
-                    let slash = if found == 0 { slash } else { input[at - 2] == b'/' };
-                    if let Some(reached) = self.in_start_tag(input[at - 1], slash, stage, limits)? {
-                        return Ok(Some((at, reached)));
-                    }
-                }
-                State::Quoted(quote) => match memchr(quote, &input[at - 1..]) {
-                    Some(skipped) => {
-                        at += skipped;
-                        self.state = State::StartTag(false);
-                    }
-                    None => return Ok(None),
-                },
-                State::EndTag => match memchr(b'>', &input[at - 1..]) {
-                    Some(skipped) => {
-                        at += skipped;
-                        if let Some(reached) = self.end_of_end_tag() {
-                            return Ok(Some((at, reached)));
-                        }
-                    }
-                    None => return Ok(None),
-                },
-                State::Bang(seen) => self.in_bang(byte, seen)?,
-                State::Cdata(brackets) => self.in_cdata(byte, brackets),
-                State::Declaration(question) => {
-                    self.state = State::Declaration(byte == b'?');
-                    if question && byte == b'>' {
-                        self.state = State::Outside;
-                        return Ok(Some((at, Reached::Declaration)));
-                    }
-                }
+            let rest = &input[at..];
+            let (length, reached) = match self.state {
+                State::Text => self.skip_to(b'<', rest),
+                State::Quoted(quote) => self.skip_to(quote, rest),
+                State::EndTag => self.skip_to(b'>', rest),
+                State::StartTag(slash) => self.start_tag(rest, slash, stage, limits)?,
+                State::Markup => (1, self.open_markup(byte, stage, limits)?),
+                State::Bang(seen) => (1, self.in_bang(byte, seen)?),
+                State::Cdata(brackets) => (1, self.in_cdata(byte, brackets)),
+                State::Declaration(question) => (1, self.in_declaration(byte, question)),
                 State::Outside => return Ok(None),
+            };
+            at += length;
+            if let Some(reached) = reached {
+                return Ok(Some((at, reached)));
             }
         }
         Ok(None)
     }
 
-    fn open_markup(&mut self, byte: u8, stage: Stage, limits: &Limits) -> Result<(), FrameError> {
+    /// Passes everything up to the byte that the state waits for.
+    fn skip_to(&mut self, sought: u8, rest: &[u8]) -> (usize, Option<Reached>) {
+        let Some(found) = memchr(sought, rest) else { return (rest.len(), None) };
+        let reached = match self.state {
+            State::EndTag => self.end_of_end_tag(),
+            State::Text => {
+                self.state = State::Markup;
+                None
+            }
+            _ => {
+                self.state = State::StartTag(false);
+                None
+            }
+        };
+        (found + 1, reached)
+    }
+
+    /// Passes everything up to a quote or the end of the tag.
+    fn start_tag(
+        &mut self,
+        rest: &[u8],
+        slash: bool,
+        stage: Stage,
+        limits: &Limits,
+    ) -> Result<(usize, Option<Reached>), FrameError> {
+        let Some(found) = memchr3(b'>', b'"', b'\'', rest) else {
+            self.state = State::StartTag(rest.last() == Some(&b'/'));
+            return Ok((rest.len(), None));
+        };
+        let slash = if found == 0 { slash } else { rest[found - 1] == b'/' };
+        Ok((found + 1, self.in_start_tag(rest[found], slash, stage, limits)?))
+    }
+
+    fn open_markup(
+        &mut self,
+        byte: u8,
+        stage: Stage,
+        limits: &Limits,
+    ) -> Result<Option<Reached>, FrameError> {
         self.state = match byte {
             b'/' if self.depth == 0 && stage != Stage::Open => {
                 return Err(FrameError::NotWellFormed("end tag before the stream header"));
@@ -344,7 +356,7 @@ impl Lexer {
             _ => State::StartTag(false),
         };
         self.attributes = 0;
-        Ok(())
+        Ok(None)
     }
 
     fn in_start_tag(
@@ -384,22 +396,29 @@ impl Lexer {
         (self.depth == 0).then_some(Reached::Element)
     }
 
-    fn in_bang(&mut self, byte: u8, seen: usize) -> Result<(), FrameError> {
+    fn in_bang(&mut self, byte: u8, seen: usize) -> Result<Option<Reached>, FrameError> {
         const OPENING: &[u8] = b"[CDATA[";
         self.state = match (byte == OPENING[seen], seen + 1 == OPENING.len()) {
             (true, true) => State::Cdata(0),
             (true, false) => State::Bang(seen + 1),
             (false, _) => return Err(FrameError::Restricted("comment or markup declaration")),
         };
-        Ok(())
+        Ok(None)
     }
 
-    fn in_cdata(&mut self, byte: u8, brackets: u8) {
+    fn in_cdata(&mut self, byte: u8, brackets: u8) -> Option<Reached> {
         self.state = match (byte, brackets) {
             (b'>', 2) => State::Text,
             (b']', _) => State::Cdata((brackets + 1).min(2)),
             _ => State::Cdata(0),
         };
+        None
+    }
+
+    fn in_declaration(&mut self, byte: u8, question: bool) -> Option<Reached> {
+        let ends = question && byte == b'>';
+        self.state = if ends { State::Outside } else { State::Declaration(byte == b'?') };
+        ends.then_some(Reached::Declaration)
     }
 }
 

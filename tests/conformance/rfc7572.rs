@@ -62,7 +62,12 @@ fn translate(stanza: &str, mapping: &Mapping) -> Result<Incoming, MessageError> 
 
 fn to_sip(stanza: &str, mapping: &Mapping) -> OutgoingRequest {
     match translate(stanza, mapping) {
-        Ok(Incoming::Request(request)) => *request,
+        Ok(Incoming::Request(request)) => {
+            let mut sent = request.message.clone();
+            sent.push_via("SIP/2.0/TCP gw;branch=z9hG4bK1").unwrap();
+            sent.validate().expect("what we write is valid");
+            *request
+        }
         other => panic!("no request: {other:?}"),
     }
 }

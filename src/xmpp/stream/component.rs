@@ -342,7 +342,10 @@ impl Component {
     fn handle_stream_error(&mut self, stanza: &Stanza) {
         let error = StreamError::read(stanza);
         self.out.extend_from_slice(CLOSING_TAG);
-        if self.state != State::Ready && is_refusal(error.condition) {
+        // COMPAT(jabberd, 1.4): a wrong secret is answered by an error without a condition.
+        let answers_handshake = self.state == State::AwaitingHandshake
+            && error.condition == StreamCondition::UndefinedCondition;
+        if self.state != State::Ready && (is_refusal(error.condition) || answers_handshake) {
             self.state = State::Closed;
             self.events.push_back(Event::Refused(error));
         } else {
@@ -391,13 +394,15 @@ impl StreamError {
     /// Reads a `<stream:error/>`.
     pub fn read(stanza: &Stanza) -> Self {
         let in_errors = |name: &str| stanza.payload(name, ns::STREAM_ERRORS);
+        // COMPAT(jabberd, 1.4): the description is the element's own text.
+        let legacy_text = Some(stanza.tree().root().text()).filter(|text| !text.trim().is_empty());
         let condition = stanza
             .payloads()
             .filter(|payload| payload.namespace() == ns::STREAM_ERRORS)
             .find_map(|payload| StreamCondition::from_name(payload.name()));
         Self {
             condition: condition.unwrap_or(StreamCondition::UndefinedCondition),
-            text: in_errors("text").map(|text| text.text().into_owned()),
+            text: in_errors("text").map(|text| text.text().into_owned()).or(legacy_text),
         }
     }
 }
@@ -427,21 +432,21 @@ fn handshake(stream_id: &str, secret: &str) -> String {
 }
 
 /// Conditions that the operator must mend, when they come before the stream is ready.
+///
+/// `conflict` is none: the server may not yet have noticed that our last connection is gone.
 fn is_refusal(condition: StreamCondition) -> bool {
     use StreamCondition::{
-        Conflict, HostGone, HostUnknown, ImproperAddressing, InvalidFrom, InvalidNamespace,
-        NotAuthorized, PolicyViolation, UnsupportedVersion,
+        HostGone, HostUnknown, ImproperAddressing, InvalidFrom, InvalidNamespace, NotAuthorized,
+        UnsupportedVersion,
     };
     matches!(
         condition,
-        Conflict
-            | HostGone
+        HostGone
             | HostUnknown
             | ImproperAddressing
             | InvalidFrom
             | InvalidNamespace
             | NotAuthorized
-            | PolicyViolation
             | UnsupportedVersion
     )
 }

@@ -61,6 +61,36 @@ fn s6_2_what_looks_escaped_is_escaped_again() {
     assert_pair(&rfc, "sip:a%20b@h.example", "a\\20b@h.example");
 }
 
+/// Users of random pieces, drawn from a fixed sequence: what reaches SIP comes back as the same JID, and only a
+/// localpart with a superfluous escape (XEP-0106 §4.2) does not reach it.
+#[test]
+fn s6_2_every_jid_survives_the_round_trip() {
+    const PIECES: &[&str] = &[
+        "a", "\\", "\\5c", "\\27", "\\20", "5c", "*", "%", "%41", "é", "日", ".", "-", "$", ";",
+        "=", "?", "+", "#", "[", "]", "{", "}", "~", "`", "^", "|", "(", ")", ",", "!", "_", "7",
+    ];
+    let dialects = [Addressing::default(), kamailio(""), kamailio("s.example=h.example")];
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..20_000 {
+        let mut user = String::new();
+        for _ in 0..=seed % 6 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            user.push_str(PIECES[(seed >> 20) as usize % PIECES.len()]);
+        }
+        let Ok(original) = Jid::new(&format!("{user}@h.example")) else { continue };
+        for addressing in &dialects {
+            let Ok(uri) = addressing.sip_from_jid(&original, Side::Xmpp) else {
+                assert!(user.contains("\\5c") || user.contains("\\20"), "{user}");
+                continue;
+            };
+            let back = jid(addressing, &uri, Side::Xmpp);
+            assert_eq!(back.as_deref(), Ok(original.as_str()), "{uri}");
+        }
+    }
+}
+
 #[test]
 fn s6_3_resources_of_any_writing_are_gr() {
     let rfc = Addressing::default();

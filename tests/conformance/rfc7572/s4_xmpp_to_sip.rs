@@ -1,6 +1,6 @@
 //! RFC 7572 §4: from XMPP to SIP.
 
-use sipjab::gateway::{Dialect, Incoming, Kamailio, Nothing};
+use sipjab::gateway::{Dialect, Incoming, Kamailio, Mapping, Nothing};
 use sipjab::sip::HeaderId;
 use sipjab::xmpp::Condition;
 
@@ -97,6 +97,35 @@ fn s4_chat_states_receipts_and_markers_say_nothing() {
         let found = translate(&juliet_sends(" type='chat'", content), &mapping());
         assert!(matches!(found, Ok(Incoming::Nothing(Nothing::Empty))), "{content}");
     }
+}
+
+#[test]
+fn s4_chat_states_go_as_is_composing_where_the_operator_says_so() {
+    let mapping = Mapping { chat_states: true, ..mapping() };
+    for (state, told) in [("composing", "active"), ("paused", "idle"), ("active", "idle")] {
+        let content = format!("<{state} xmlns='http://jabber.org/protocol/chatstates'/>");
+        let request = to_sip(&juliet_sends(" type='chat'", &content), &mapping).message;
+        assert_eq!(request.content_type().unwrap(), "application/im-iscomposing+xml");
+        let body = std::str::from_utf8(request.body()).unwrap();
+        assert!(body.contains(&format!("<state>{told}</state>")), "{body}");
+        let with_text = juliet_sends("", &format!("{content}<body>x</body>"));
+        assert_eq!(to_sip(&with_text, &mapping).message.body(), b"x");
+    }
+    let gone = juliet_sends("", "<gone xmlns='http://jabber.org/protocol/chatstates'/>");
+    assert!(matches!(translate(&gone, &mapping), Ok(Incoming::Nothing(Nothing::Empty))));
+}
+
+/// XEP-0172 and XEP-0203.
+#[test]
+fn s4_nickname_and_delay_are_not_lost() {
+    let stanza = juliet_sends(
+        "",
+        "<body>x</body><nick xmlns='http://jabber.org/protocol/nick'>Ju\"li\\et&#10;ü</nick>\
+         <delay xmlns='urn:xmpp:delay' stamp='2002-09-10T23:08:25Z'/>",
+    );
+    let request = to_sip(&stanza, &mapping()).message;
+    assert_eq!(request.from().unwrap().display_name(), "Ju\"li\\et ü");
+    assert_eq!(request.text(HeaderId::Date).unwrap(), "Tue, 10 Sep 2002 23:08:25 GMT");
 }
 
 #[test]

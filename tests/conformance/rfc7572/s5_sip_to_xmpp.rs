@@ -87,3 +87,24 @@ fn s5_a_request_without_the_needed_headers_is_refused() {
         assert_eq!(to_xmpp(&request, &mapping()).unwrap_err().status().0, 400, "{header}");
     }
 }
+
+/// XEP-0172.
+#[test]
+fn s5_the_display_name_goes_along_as_nickname() {
+    let mut request = plain("x");
+    request.set_header("From", "\"Rome\\\"o <3\" <sip:romeo@example.net>;tag=1").unwrap();
+    let text = to_xmpp(&request, &mapping()).unwrap();
+    assert!(text.contains("<nick xmlns='http://jabber.org/protocol/nick'>Rome\"o &lt;3</nick>"));
+}
+
+/// RFC 3994 and XEP-0085.
+#[test]
+fn s5_is_composing_becomes_a_chat_state() {
+    let document = b"<?xml version=\"1.0\"?>\r\n\
+        <isComposing xmlns='urn:ietf:params:xml:ns:im-iscomposing'><state>active</state></isComposing>";
+    let request = romeo_sends("Content-Type: application/im-iscomposing+xml\n", document);
+    let text = to_xmpp(&request, &mapping()).unwrap();
+    assert!(text.contains(" type='chat'") && !text.contains("<body"));
+    assert!(text.contains("<composing xmlns='http://jabber.org/protocol/chatstates'/>"));
+    assert!(text.contains("<no-store xmlns='urn:xmpp:hints'/>"));
+}

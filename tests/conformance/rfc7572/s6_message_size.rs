@@ -15,7 +15,7 @@ fn stanza(body_size: usize) -> String {
 #[test]
 fn s6_more_than_1300_bytes_are_refused_with_policy_violation_where_the_operator_says_so() {
     let refusing = Mapping { large_messages: LargeMessages::Refuse, ..mapping() };
-    assert!(!to_sip(&stanza(800), &refusing).is_large);
+    assert!(!to_sip(&stanza(800), &refusing).is_large());
     let error = translate(&stanza(1300), &refusing).unwrap_err();
     assert_eq!(error.condition(), Condition::PolicyViolation);
 }
@@ -24,14 +24,14 @@ fn s6_more_than_1300_bytes_are_refused_with_policy_violation_where_the_operator_
 #[test]
 fn s6_more_than_1300_bytes_are_marked_for_tcp_by_default() {
     let request = to_sip(&stanza(5000), &mapping());
-    assert!(request.is_large);
+    assert!(request.is_large());
     assert_eq!(request.message.body().len(), 5000);
 }
 
 #[test]
 fn s6_the_limit_leaves_room_for_the_via() {
     let largest =
-        (0..1300).rev().find(|size| !to_sip(&stanza(*size), &mapping()).is_large).unwrap();
+        (0..1300).rev().find(|size| !to_sip(&stanza(*size), &mapping()).is_large()).unwrap();
     let mut message = to_sip(&stanza(largest), &mapping()).message;
     message
         .push_via("SIP/2.0/UDP [2001:db8:1:2:3:4:5:6]:5060;branch=z9hG4bK0123456789abcdef;rport")

@@ -389,3 +389,78 @@ fn a_stanza_before_the_handshake_is_misbehaviour() {
     ladder.hears(HEADER).hears("<message/>");
     assert!(ladder.lines[2].contains("stanza before the handshake"), "{:?}", ladder.lines);
 }
+
+/// What the servers really send, as far as it differs.
+struct Server {
+    header: &'static str,
+    acknowledgement: &'static str,
+    refusal: &'static str,
+}
+
+const PROSODY: Server = Server {
+    header: "<?xml version='1.0'?><stream:stream xml:lang='en' from='sip.localhost' \
+        xmlns:stream='http://etherx.jabber.org/streams' id='561c87b3-0477-4368-b29e' \
+        xmlns='jabber:component:accept'>",
+    acknowledgement: "<handshake/>",
+    refusal: "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+        <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>Given token does not match calculated \
+        token</text></stream:error></stream:stream>",
+};
+
+const EJABBERD: Server = Server {
+    header: "<?xml version='1.0'?><stream:stream id='14194412341919269217' xml:lang='en' \
+        xmlns:stream='http://etherx.jabber.org/streams' from='sip.localhost' \
+        xmlns='jabber:component:accept'>",
+    acknowledgement: "<handshake/>",
+    refusal: "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+        </stream:error>",
+};
+
+const JABBERD2: Server = Server {
+    header: "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' \
+        xmlns='jabber:component:accept' from='sip.localhost' id='nssnvls9x8arpc9o4w4hnf5r922'>",
+    acknowledgement: "<handshake xmlns='jabber:component:accept'></handshake>",
+    refusal: "<stream:error xmlns:stream='http://etherx.jabber.org/streams'><not-authorized \
+        xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text \
+        xmlns='urn:ietf:params:xml:ns:xmpp-streams'>hash didn't match, auth failed</text>\
+        </stream:error></stream:stream>",
+};
+
+#[test]
+fn compat_prosody_ejabberd_and_jabberd2_let_us_in_and_refuse_us() {
+    for server in [PROSODY, EJABBERD, JABBERD2] {
+        let mut ladder = Ladder::started();
+        ladder.hears(server.header).hears(server.acknowledgement);
+        assert!(ladder.component.is_ready(), "{:?}", ladder.lines);
+        let mut ladder = Ladder::started();
+        ladder.hears(server.header).hears(server.refusal);
+        assert!(ladder.lines[2].contains("Refused not-authorized"), "{:?}", ladder.lines);
+    }
+}
+
+/// Prosody 0.12 gives no id to a stream for a domain that it does not know, and ends it at once.
+#[test]
+fn compat_prosody_header_and_error_in_one_piece() {
+    let mut ladder = Ladder::started();
+    ladder.hears(format!(
+        "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' \
+         id='' xmlns='jabber:component:accept' version='1.0'>{}",
+        error("host-unknown")
+    ));
+    assert!(ladder.lines[1].ends_with("Refused host-unknown"), "{:?}", ladder.lines);
+}
+
+#[test]
+fn compat_jabberd_14_errors_have_text_and_nothing_else() {
+    let mut ladder = Ladder::started();
+    ladder.hears(HEADER).hears("<stream:error>Invalid handshake</stream:error></stream:stream>");
+    let refusal = "Refused undefined-condition: Invalid handshake";
+    assert!(ladder.lines[2].ends_with(refusal), "{:?}", ladder.lines);
+}
+
+#[test]
+fn a_conflict_with_our_own_lost_connection_is_no_refusal() {
+    let mut ladder = Ladder::started();
+    ladder.hears(HEADER).hears(error("conflict"));
+    assert!(ladder.lines[2].ends_with("Closed peer reported conflict"), "{:?}", ladder.lines);
+}
