@@ -8,7 +8,7 @@ mod script;
 mod secret;
 mod sip;
 mod store;
-mod value;
+pub(crate) mod value;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

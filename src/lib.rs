@@ -1,6 +1,7 @@
 //! A scriptable SIP routing engine and SIP ⇄ XMPP gateway.
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod diagnostic;
 pub mod gateway;

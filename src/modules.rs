@@ -1,6 +1,52 @@
 //! Every module built into the server.
+//!
+//! To add one: make `modules/<name>/`, then add its two lines here. Nothing else changes.
+
+use std::collections::BTreeMap;
+
+use crate::config::{ParamError, Params};
+use crate::script::module::{Exports, ModuleDef};
+
+#[path = "../modules/core/core.rs"]
+pub mod core;
+#[path = "../modules/maxfwd/maxfwd.rs"]
+pub mod maxfwd;
+#[path = "../modules/registrar/registrar.rs"]
+pub mod registrar;
+#[path = "../modules/sl/sl.rs"]
+pub mod sl;
+#[path = "../modules/textops/textops.rs"]
+pub mod textops;
+#[path = "../modules/tm/tm.rs"]
+pub mod tm;
+#[path = "../modules/xmpp/xmpp.rs"]
+pub mod xmpp;
+
+/// Alphabetical; all are loaded, since one that is not called costs nothing.
+pub static ALL: &[&ModuleDef] = &[
+    &core::MODULE,
+    &maxfwd::MODULE,
+    &registrar::MODULE,
+    &sl::MODULE,
+    &textops::MODULE,
+    &tm::MODULE,
+    &xmpp::MODULE,
+];
 
 /// The names that `[modules.NAME]` may use.
 pub fn names() -> Vec<&'static str> {
-    Vec::new()
+    ALL.iter().map(|module| module.name).collect()
+}
+
+/// The functions of every module under these parameters; all findings in the parameters at once.
+pub fn load(params: &BTreeMap<String, Params>) -> Result<Exports, ParamError> {
+    let mut exports = Exports::default();
+    let mut findings = Vec::new();
+    for module in ALL {
+        let params = params.get(module.name).cloned().unwrap_or_else(Params::none);
+        if let Err(ParamError(found)) = (module.load)(&params, &mut exports) {
+            findings.extend(found);
+        }
+    }
+    if findings.is_empty() { Ok(exports) } else { Err(ParamError(findings)) }
 }

@@ -1,5 +1,13 @@
 //! Rhai: what a route may call and change.
 
 pub mod check;
+pub mod engine;
+pub mod error;
 pub mod export;
+pub mod fiber;
 pub mod import;
+pub mod module;
+pub mod pseudo;
+pub mod reload;
+pub mod route;
+pub mod router;

@@ -15,8 +15,8 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("gateway", &["sip", "xmpp"]),
     ("net", &["sip", "xmpp", "clock"]),
     ("store", &["clock"]),
-    ("script", &["sip", "xmpp", "gateway", "clock", "diagnostic"]),
-    ("modules", &["script", "sip", "xmpp", "gateway", "store"]),
+    ("script", &["sip", "xmpp", "gateway", "clock", "config", "diagnostic"]),
+    ("modules", &["script", "sip", "xmpp", "gateway", "store", "config"]),
     (
         "engine",
         &[

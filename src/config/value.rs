@@ -50,7 +50,7 @@ impl<T, E: fmt::Display, F: FnOnce(&str) -> Result<T, E>> Visitor<'_> for Text<F
 }
 
 /// Reads a duration from 1 ms to `MAX_SECONDS`.
-pub(super) fn duration_to<'de, D: Deserializer<'de>, const MAX_SECONDS: u64>(
+pub(crate) fn duration_to<'de, D: Deserializer<'de>, const MAX_SECONDS: u64>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
     const EXPECTED: &str = "a duration with its unit, like \"500ms\", \"32s\", \"5m\" or \"1h\"";
@@ -64,7 +64,7 @@ pub(super) fn duration_to<'de, D: Deserializer<'de>, const MAX_SECONDS: u64>(
 }
 
 /// Reads a whole number from `MIN` to `MAX`.
-pub(super) fn bounded<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+pub(crate) fn bounded<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
     deserializer: D,
 ) -> Result<usize, D::Error> {
     let number = i64::deserialize(deserializer)?;

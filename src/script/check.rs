@@ -15,7 +15,7 @@ use std::{fs, io};
 use rhai::{Engine, OptimizationLevel};
 
 use super::export::Catalogue;
-use super::import::{self, ImportError};
+use super::import::{self, ImportError, Sources};
 use crate::diagnostic::{Diagnostic, Severity};
 use unit::Unit;
 use world::{Library, World};
@@ -46,15 +46,26 @@ impl Checker {
     /// The findings in the script at `path` and in every file that it imports, in the order of
     /// files and lines.
     pub fn check_file(&self, path: &Path) -> io::Result<Vec<Diagnostic>> {
+        self.read(path).map(|(findings, _)| findings)
+    }
+
+    /// The findings in a script whose files are read once, and those files, to be compiled as they were checked.
+    pub fn read(&self, path: &Path) -> io::Result<(Vec<Diagnostic>, Sources)> {
         let text = fs::read_to_string(path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
-        Ok(self.check(&path.display().to_string(), &text, &mut |import| {
+        let mut sources =
+            Sources { name: path.display().to_string(), text, imports: BTreeMap::new() };
+        let Sources { name, text, imports } = &mut sources;
+        let findings = self.check(name, text, &mut |import| {
             let file = import::locate(folder, import)?;
             let text = fs::read_to_string(&file)
                 .map_err(|source| ImportError::Unreadable { path: import.to_owned(), source })?;
-            Ok((file.display().to_string(), text))
-        }))
+            let source = (file.display().to_string(), text);
+            imports.insert(import.to_owned(), source.clone());
+            Ok(source)
+        });
+        Ok((findings, sources))
     }
 
     /// The findings in a script that is not in a file and imports nothing.

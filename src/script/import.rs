@@ -1,9 +1,21 @@
 //! Where `import` may look: in the folder of the route script and below, nowhere else.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
+
+/// The files of one script, read at one time.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The script's path, as messages name it.
+    pub name: String,
+    /// The script.
+    pub text: String,
+    /// Path and text of each imported file, by the path that the `import` says.
+    pub imports: BTreeMap<String, (String, String)>,
+}
 
 /// Why an `import` finds no file.
 #[derive(Debug, Error)]

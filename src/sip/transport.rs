@@ -1,6 +1,7 @@
 //! The transports of SIP and what the standards say of each.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -18,6 +19,17 @@ pub enum Transport {
     Ws,
     /// A WebSocket over TLS (RFC 7118).
     Wss,
+}
+
+/// Where a message came from, and the way that replies to it take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// How it came.
+    pub transport: Transport,
+    /// The address that it was sent from.
+    pub peer: SocketAddr,
+    /// Our address that it came to.
+    pub local: SocketAddr,
 }
 
 /// A transport that we do not know, such as `sctp`.

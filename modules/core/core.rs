@@ -1,0 +1,178 @@
+#![doc = include_str!("README.md")]
+
+mod address;
+mod state;
+
+use rhai::ImmutableString;
+
+use crate::config::{ParamError, Params};
+use crate::script::error::RouteError;
+use crate::script::export::{ANY, REQUEST};
+use crate::script::module::{Exports, ModuleDef};
+use crate::script::pseudo;
+use crate::script::route::Route;
+
+/// `[modules.core]`
+pub static MODULE: ModuleDef = ModuleDef { name: "core", load };
+
+fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
+    let mut core = exports.with(params.parse::<Config>()?);
+    address::export(&mut core);
+    state::export(&mut core);
+    core.export("method", [], ANY, method)
+        .export("call_id", [], ANY, call_id)
+        .export("body", [], ANY, body)
+        .export("src_ip", [], ANY, src_ip)
+        .export("src_port", [], ANY, src_port)
+        .export("proto", [], ANY, proto)
+        .export("is_myself", ["uri"], ANY, is_myself)
+        .export("has_totag", [], REQUEST, has_totag)
+        .export("pv", ["text"], ANY, pv)
+        .export("err", ["text"], ANY, err)
+        .export("warn", ["text"], ANY, warn)
+        .export("notice", ["text"], ANY, notice)
+        .export("info", ["text"], ANY, info)
+        .export("dbg", ["text"], ANY, dbg);
+    Ok(())
+}
+
+/// `[modules.core]` has no parameters.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {}
+
+/// The method of the request, or of the request that a reply answers.
+///
+/// ```rhai
+/// if method() == "MESSAGE" { info("a message"); }
+/// ```
+fn method(route: &mut Route, _: &Config) -> Result<ImmutableString, RouteError> {
+    Ok(route.message.method().as_str().into())
+}
+
+/// The Call-ID.
+///
+/// ```rhai
+/// let id = call_id();
+/// ```
+fn call_id(route: &mut Route, _: &Config) -> Result<ImmutableString, RouteError> {
+    Ok(route.message.call_id()?.into())
+}
+
+/// The body as text; bytes that are not UTF-8 show as U+FFFD.
+///
+/// ```rhai
+/// if body().starts_with(":help") { info("$fu asks for help"); }
+/// ```
+fn body(route: &mut Route, _: &Config) -> Result<String, RouteError> {
+    Ok(String::from_utf8_lossy(route.message.body()).into_owned())
+}
+
+/// The address that the message came from.
+///
+/// ```rhai
+/// if src_ip() == "192.0.2.7" { info("our trunk"); }
+/// ```
+fn src_ip(route: &mut Route, _: &Config) -> Result<String, RouteError> {
+    Ok(route.source.peer.ip().to_string())
+}
+
+/// The port that the message came from.
+///
+/// ```rhai
+/// if src_port() < 1024 { info("a privileged port"); }
+/// ```
+fn src_port(route: &mut Route, _: &Config) -> Result<i64, RouteError> {
+    Ok(route.source.peer.port().into())
+}
+
+/// The transport that the message came over: `udp`, `tcp` …
+///
+/// ```rhai
+/// if proto() == "udp" { info("may be lost"); }
+/// ```
+fn proto(route: &mut Route, _: &Config) -> Result<String, RouteError> {
+    Ok(route.source.transport.token().to_ascii_lowercase())
+}
+
+/// Is the host of this URI one of `[sip] domains`, or an address that we listen on?
+///
+/// ```rhai
+/// if !is_myself(ruri()) { sl_send_reply(403, "Not Ours"); }
+/// ```
+fn is_myself(route: &mut Route, _: &Config, uri: ImmutableString) -> Result<bool, RouteError> {
+    let Ok(uri) = crate::sip::Uri::parse(&uri) else { return Ok(false) };
+    Ok(route.router().is_myself(uri.host(), uri.port()))
+}
+
+/// Has To a tag? Then the request is inside a dialog.
+///
+/// ```rhai
+/// if has_totag() { t_relay(); return; }
+/// ```
+fn has_totag(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
+    Ok(route.message.to()?.tag().is_some())
+}
+
+/// The text with its pseudo-variables replaced.
+///
+/// ```rhai
+/// let key = pv("$si:$sp");
+/// ```
+fn pv(route: &mut Route, _: &Config, text: ImmutableString) -> Result<String, RouteError> {
+    Ok(pseudo::expand(route, &text))
+}
+
+macro_rules! log {
+    ($(#[doc = $doc:literal])* $name:ident, $level:ident) => {
+        $(#[doc = $doc])*
+        fn $name(route: &mut Route, _: &Config, text: ImmutableString) -> Result<(), RouteError> {
+            if tracing::enabled!(target: "script", tracing::Level::$level) {
+                let text = pseudo::expand(route, &text);
+                tracing::event!(target: "script", tracing::Level::$level, "{text}");
+            }
+            Ok(())
+        }
+    };
+}
+
+log! {
+    /// Writes an error to the log, with pseudo-variables replaced.
+    ///
+    /// ```rhai
+    /// err("no way to $rd");
+    /// ```
+    err, ERROR
+}
+log! {
+    /// Writes a warning to the log.
+    ///
+    /// ```rhai
+    /// warn("$ua sent nonsense");
+    /// ```
+    warn, WARN
+}
+log! {
+    /// Writes a notice to the log, at level `info`.
+    ///
+    /// ```rhai
+    /// notice("$rm for $rU");
+    /// ```
+    notice, INFO
+}
+log! {
+    /// Writes to the log.
+    ///
+    /// ```rhai
+    /// info("$rm from $si:$sp");
+    /// ```
+    info, INFO
+}
+log! {
+    /// Writes to the log what only a developer wants to know.
+    ///
+    /// ```rhai
+    /// dbg("flags are set for $ci");
+    /// ```
+    dbg, DEBUG
+}

@@ -1,0 +1,114 @@
+//! Why a function could not do what the route asked, and the reply that follows.
+
+use thiserror::Error;
+
+use super::export::{Kind, Kinds};
+use crate::sip::{EditError, HeaderError, UriError};
+
+/// Why a script function could not do its work.
+///
+/// Grouped by whose fault it is, because that decides the reply.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// The sender broke the protocol in a header.
+    #[error("bad request: {0}")]
+    Header(#[from] HeaderError),
+    /// The sender wrote a URI that cannot be read.
+    #[error("bad request: {part}: {source}")]
+    Uri {
+        /// Where it stands: `Request-URI`, `From` …
+        part: &'static str,
+        /// What is wrong with it.
+        source: UriError,
+    },
+    /// The request has used up its hops (RFC 3261 §16.3 step 3).
+    #[error("no hops left")]
+    TooManyHops,
+    /// The request has run for longer than a script may.
+    #[error("the script took longer than its deadline")]
+    Deadline,
+
+    /// The script called a function where it has no meaning.
+    #[error("{function}() may not be called from {found}; allowed in {allowed}")]
+    WrongRoute {
+        /// The function.
+        function: &'static str,
+        /// Where it was called.
+        found: Kind,
+        /// Where it has a meaning.
+        allowed: Kinds,
+    },
+    /// The script passed a value outside the documented range.
+    #[error("{function}(): {argument} must be {range}, not {found}")]
+    OutOfRange {
+        /// The function.
+        function: &'static str,
+        /// The parameter's name.
+        argument: &'static str,
+        /// What it takes.
+        range: &'static str,
+        /// What it got.
+        found: i64,
+    },
+    /// The script passed a text that cannot be used.
+    #[error("{argument}: {reason}")]
+    BadArgument {
+        /// The parameter's name, or what it is.
+        argument: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The script wrote what a message cannot carry.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The script asked for a transaction twice, or for a reply without or after one.
+    #[error("{function}(): {reason}")]
+    State {
+        /// The function.
+        function: &'static str,
+        /// What stands in the way.
+        reason: &'static str,
+    },
+
+    /// There is no way to the next hop; the status says why.
+    #[error("cannot reach {destination}: {reason}")]
+    Unreachable {
+        /// The reply that tells it.
+        status: u16,
+        /// Where the message should have gone.
+        destination: String,
+        /// What stands in the way.
+        reason: String,
+    },
+    /// A limit of ours is reached.
+    #[error("{0} is at its limit")]
+    Overload(&'static str),
+    /// The configuration lacks what the function needs.
+    #[error("{0}")]
+    NotConfigured(&'static str),
+    /// This version cannot do it.
+    #[error("{0} is not supported by this version")]
+    Unsupported(&'static str),
+}
+
+impl RouteError {
+    /// The reply that is sent when the script does not handle the error itself.
+    pub fn status(&self) -> (u16, &'static str) {
+        match self {
+            Self::Header(_) => (400, "Bad Request"),
+            Self::Uri { .. } => (400, "Bad URI"),
+            Self::TooManyHops => (483, "Too Many Hops"),
+            Self::Unreachable { status, .. } => (*status, crate::sip::standard_reason(*status)),
+            Self::Overload(_) => (503, "Service Unavailable"),
+            Self::Unsupported(_) => (501, "Not Implemented"),
+            Self::Deadline
+            | Self::WrongRoute { .. }
+            | Self::OutOfRange { .. }
+            | Self::BadArgument { .. }
+            | Self::Edit(_)
+            | Self::State { .. }
+            | Self::NotConfigured(_) => (500, "Server Internal Error"),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! How modules give functions to scripts.
+
+use std::any::TypeId;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use ahash::AHashMap;
+use regex::Regex;
+use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext, Position};
+
+use super::error::RouteError;
+use super::export::{Catalogue, Export, Kind, Kinds, ParamType};
+use super::route::Route;
+use crate::config::{ParamError, Params};
+
+/// A module of the server: its name in `[modules.NAME]`, and how it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct ModuleDef {
+    /// The name.
+    pub name: &'static str,
+    /// Reads the parameters and lists the functions.
+    pub load: fn(params: &Params, exports: &mut Exports) -> Result<(), ParamError>,
+}
+
+/// Everything that scripts may call.
+#[derive(Default)]
+pub struct Exports {
+    exports: Vec<Export>,
+    registrations: Vec<Box<dyn Fn(&mut Engine)>>,
+}
+
+/// The exports of one module, which share its parameters.
+pub struct ModuleExports<'e, C> {
+    exports: &'e mut Exports,
+    config: Rc<C>,
+}
+
+impl Exports {
+    /// Exports that get `config` as their second argument.
+    pub fn with<C: 'static>(&mut self, config: C) -> ModuleExports<'_, C> {
+        ModuleExports { exports: self, config: Rc::new(config) }
+    }
+
+    /// What the checker knows of the functions.
+    pub fn catalogue(&self) -> Catalogue {
+        Catalogue::new(self.exports.iter().copied())
+    }
+
+    /// Gives the functions to an engine.
+    pub fn register(&self, engine: &mut Engine) {
+        for register in &self.registrations {
+            register(engine);
+        }
+    }
+}
+
+impl<C: 'static> ModuleExports<'_, C> {
+    /// Exports a function under a name, with the names of its parameters and the routes that may call it.
+    pub fn export<A, const N: usize, F: Function<C, A, N>>(
+        &mut self,
+        name: &'static str,
+        params: [&'static str; N],
+        kinds: Kinds,
+        function: F,
+    ) -> &mut Self {
+        let params: &'static [&'static str] = Vec::leak(params.to_vec());
+        let export = Export { name, params, types: F::TYPES, kinds };
+        self.exports.exports.push(export);
+        let config = self.config.clone();
+        self.exports.registrations.push(Box::new(move |engine| {
+            let config = config.clone();
+            let call = move |_: NativeCallContext<'_>, args: &mut [&mut Dynamic]| {
+                let result = Route::with_current(name, |route| {
+                    check_kind(&export, route.kind)?;
+                    function.call(route, &config, args)
+                });
+                result
+                    .map_err(into_rhai)?
+                    .map_err(|End| EvalAltResult::Exit(Dynamic::UNIT, Position::NONE).into())
+            };
+            engine.register_raw_fn(name, F::type_ids(), call);
+        }));
+        self
+    }
+}
+
+fn check_kind(export: &Export, found: Kind) -> Result<(), RouteError> {
+    match export.kinds.contains(found) {
+        true => Ok(()),
+        false => {
+            Err(RouteError::WrongRoute { function: export.name, found, allowed: export.kinds })
+        }
+    }
+}
+
+/// Carries an error through the script, which may catch it.
+fn into_rhai(error: RouteError) -> Box<EvalAltResult> {
+    let text = error.to_string();
+    EvalAltResult::ErrorSystem(text, Box::new(error)).into()
+}
+
+/// The error of ours that ended a script.
+pub(super) fn route_error(error: &EvalAltResult) -> Option<&RouteError> {
+    match error.unwrap_inner() {
+        EvalAltResult::ErrorSystem(_, source) => source.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// A plain function that scripts may call: `fn(&mut Route, &Config, …) -> Result<R, RouteError>`.
+pub trait Function<C, A, const N: usize>: Copy + 'static {
+    /// The types of its parameters.
+    const TYPES: &'static [ParamType];
+
+    /// The same for Rhai.
+    fn type_ids() -> [TypeId; N];
+
+    /// Calls it.
+    fn call(
+        self,
+        route: &mut Route,
+        config: &C,
+        args: &mut [&mut Dynamic],
+    ) -> Result<Result<Dynamic, End>, RouteError>;
+}
+
+/// A parameter's type.
+pub trait Argument: Sized {
+    /// What the checker knows of it.
+    const TYPE: ParamType;
+    /// What Rhai passes for it.
+    type Rhai: 'static;
+
+    /// Reads the argument; an error when it is out of range.
+    fn read(value: &mut Dynamic) -> Result<Self, RouteError>;
+}
+
+/// What a function may give back.
+pub trait Outcome {
+    /// The value for the script, or the end of the script.
+    fn into_result(self) -> Result<Dynamic, End>;
+}
+
+/// The script ends here, without an error: what `exit()` gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End;
+
+impl Outcome for End {
+    fn into_result(self) -> Result<Dynamic, End> {
+        Err(self)
+    }
+}
+
+macro_rules! function {
+    ($count:literal $($name:ident $index:tt),*) => {
+        impl<C, R: Outcome, F, $($name: Argument),*> Function<C, ($($name,)*), $count> for F
+        where
+            F: Fn(&mut Route, &C, $($name),*) -> Result<R, RouteError> + Copy + 'static,
+        {
+            const TYPES: &'static [ParamType] = &[$($name::TYPE),*];
+
+            fn type_ids() -> [TypeId; $count] {
+                [$(TypeId::of::<$name::Rhai>()),*]
+            }
+
+            fn call(
+                self,
+                route: &mut Route,
+                config: &C,
+                _args: &mut [&mut Dynamic],
+            ) -> Result<Result<Dynamic, End>, RouteError> {
+                self(route, config, $($name::read(_args[$index])?),*).map(Outcome::into_result)
+            }
+        }
+    };
+}
+
+function!(0);
+function!(1 A 0);
+function!(2 A 0, B 1);
+function!(3 A 0, B 1, D 2);
+
+impl Argument for ImmutableString {
+    const TYPE: ParamType = ParamType::Str;
+    type Rhai = Self;
+
+    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
+        Ok(value.take().cast())
+    }
+}
+
+impl Argument for i64 {
+    const TYPE: ParamType = ParamType::Int;
+    type Rhai = Self;
+
+    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
+        Ok(value.take().cast())
+    }
+}
+
+impl Argument for Dynamic {
+    const TYPE: ParamType = ParamType::Any;
+    type Rhai = Self;
+
+    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
+        Ok(value.take())
+    }
+}
+
+/// A status of a SIP reply, 100 to 699.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u16);
+
+impl Argument for Status {
+    const TYPE: ParamType = ParamType::Status;
+    type Rhai = i64;
+
+    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
+        let found = value.take().cast::<i64>();
+        let status = u16::try_from(found).ok().filter(|code| (100..=699).contains(code));
+        let error = RouteError::BadArgument {
+            argument: "status",
+            reason: format!("{found} is no status; they go from 100 to 699"),
+        };
+        status.map(Self).ok_or(error)
+    }
+}
+
+/// A regular expression, compiled once per worker.
+#[derive(Clone, Debug)]
+pub struct Pattern(pub Rc<Regex>);
+
+/// Patterns that scripts compute are kept up to this many; then the store starts anew.
+const MAX_PATTERNS: usize = 1000;
+
+thread_local! {
+    static PATTERNS: RefCell<AHashMap<ImmutableString, Rc<Regex>>> = RefCell::default();
+}
+
+impl Argument for Pattern {
+    const TYPE: ParamType = ParamType::Regex;
+    type Rhai = ImmutableString;
+
+    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
+        let text: ImmutableString = value.take().cast();
+        PATTERNS.with_borrow_mut(|patterns| {
+            if let Some(known) = patterns.get(&text) {
+                return Ok(Self(known.clone()));
+            }
+            let regex = Regex::new(&text).map(Rc::new).map_err(|error| {
+                RouteError::BadArgument { argument: "pattern", reason: error.to_string() }
+            })?;
+            if patterns.len() >= MAX_PATTERNS {
+                patterns.clear();
+            }
+            patterns.insert(text, regex.clone());
+            Ok(Self(regex))
+        })
+    }
+}
+
+macro_rules! outcomes {
+    ($($type:ty),*) => {
+        $(impl Outcome for $type {
+            fn into_result(self) -> Result<Dynamic, End> {
+                Ok(self.into())
+            }
+        })*
+    };
+}
+
+outcomes!(bool, i64, ImmutableString, String, Dynamic);
+
+impl Outcome for () {
+    fn into_result(self) -> Result<Dynamic, End> {
+        Ok(Dynamic::UNIT)
+    }
+}

@@ -1,0 +1,53 @@
+//! Tells when a file of the script folder has changed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use notify::{Event, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+/// How long the folder must be quiet: editors write a file in several steps.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// How long at most to wait for quiet, so that a change is live within a second.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// A watch on one folder and those below it.
+pub struct Watch {
+    _watcher: notify::RecommendedWatcher,
+    changes: mpsc::Receiver<()>,
+}
+
+impl Watch {
+    /// Watches the folder that `script` is in.
+    pub fn new(script: &Path) -> notify::Result<Self> {
+        let folder = script.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let (changed, changes) = mpsc::channel(1);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if event.is_ok_and(|event| concerns_a_script(&event)) {
+                // A full channel holds a change already.
+                let _ = changed.try_send(());
+            }
+        })?;
+        watcher.watch(folder.unwrap_or(Path::new(".")), RecursiveMode::Recursive)?;
+        Ok(Self { _watcher: watcher, changes })
+    }
+
+    /// Waits until a script has changed and the folder has been quiet since.
+    pub async fn changed(&mut self) {
+        if self.changes.recv().await.is_none() {
+            return std::future::pending().await;
+        }
+        let quiet = async {
+            while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
+        };
+        // Busy or not, the check decides whether the files are whole.
+        let _ = tokio::time::timeout(SETTLE, quiet).await;
+    }
+}
+
+fn concerns_a_script(event: &Event) -> bool {
+    let is_script =
+        |path: &std::path::PathBuf| path.extension().is_some_and(|ending| ending == "rhai");
+    !event.kind.is_access() && event.paths.iter().any(is_script)
+}

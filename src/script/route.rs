@@ -1,0 +1,157 @@
+//! One run of a route: the message that it decides about, and what it has decided so far.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use rhai::{Dynamic, ImmutableString};
+
+use super::error::RouteError;
+use super::export::Kind;
+use super::fiber;
+use super::router::{Router, Verdict};
+use crate::sip::transaction::ServerKey;
+use crate::sip::transport::Source;
+use crate::sip::{Message, NameAddr, Uri};
+use crate::xmpp::Stanza;
+
+/// The stanza behind a message that came from XMPP.
+#[derive(Clone, Debug)]
+pub struct FromXmpp {
+    /// The stanza as it came; `message` of the route is what the gateway made of it.
+    pub stanza: Stanza,
+    /// An error went back to its sender.
+    pub is_refused: bool,
+}
+
+/// What a running route reads and changes.
+pub struct Route {
+    /// The kind of the route.
+    pub kind: Kind,
+    /// The message, with every edit of the script.
+    pub message: Message,
+    /// Where the message came from.
+    pub source: Source,
+    /// The Request-URI as the message came, before any edit.
+    pub original_uri: ImmutableString,
+    /// The next hop, when it is not the Request-URI: `setdsturi`.
+    pub destination: Option<ImmutableString>,
+    /// The flags of the message: `setflag`.
+    pub flags: u32,
+    /// The variables of the message: `set_avp`.
+    pub variables: BTreeMap<ImmutableString, Dynamic>,
+    /// What the last gateway function said of the message's fate.
+    pub verdict: Verdict,
+    /// What finds the transaction of the request.
+    pub key: ServerKey,
+    /// The script has a transaction, which replies go through.
+    pub has_transaction: bool,
+    /// The message has gone on, and its replies return by themselves.
+    pub is_relayed: bool,
+    /// A final reply was sent.
+    pub is_answered: bool,
+    /// The script said `drop()`: nothing is done by default.
+    pub is_dropped: bool,
+    /// The stanza, in routes of stanzas.
+    pub xmpp: Option<FromXmpp>,
+    /// When the run must be over.
+    pub deadline: Instant,
+    router: Rc<dyn Router>,
+}
+
+thread_local! {
+    /// The route of the script that runs now. A function takes it out while it works, so that it is with the
+    /// function, on the fiber's stack, when the function waits and another script runs.
+    static CURRENT: RefCell<Option<Box<Route>>> = const { RefCell::new(None) };
+}
+
+impl Route {
+    /// A run that is about to begin.
+    pub fn new(
+        kind: Kind,
+        message: Message,
+        source: Source,
+        key: ServerKey,
+        router: Rc<dyn Router>,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            kind,
+            original_uri: message.request_uri().into(),
+            message,
+            source,
+            destination: None,
+            flags: 0,
+            variables: BTreeMap::new(),
+            verdict: Verdict::default(),
+            key,
+            has_transaction: false,
+            is_relayed: false,
+            is_answered: false,
+            is_dropped: false,
+            xmpp: None,
+            deadline,
+            router,
+        }
+    }
+
+    /// The server.
+    pub fn router(&self) -> Rc<dyn Router> {
+        self.router.clone()
+    }
+
+    /// The Request-URI.
+    pub fn request_uri(&self) -> Result<Uri<'_>, RouteError> {
+        let uri = Uri::parse(self.message.request_uri());
+        uri.map_err(|source| RouteError::Uri { part: "Request-URI", source })
+    }
+
+    /// The URI of From or To.
+    pub fn uri_of<'r>(
+        &self,
+        part: &'static str,
+        address: &NameAddr<'r>,
+    ) -> Result<Uri<'r>, RouteError> {
+        address.parsed_uri().map_err(|source| RouteError::Uri { part, source })
+    }
+
+    /// Waits for `future` while other scripts run, at most until the deadline of this one.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> Result<T, RouteError> {
+        let deadline = tokio::time::Instant::from_std(self.deadline);
+        // The timer is made only by a future that is not ready at once: most are.
+        let mut future = std::pin::pin!(future);
+        let mut timer = None;
+        fiber::wait(std::future::poll_fn(|context| {
+            if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
+                return std::task::Poll::Ready(Ok(value));
+            }
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            timer.as_mut().poll(context).map(|()| Err(RouteError::Deadline))
+        }))
+    }
+
+    /// Makes this route the running one for the time of `run`, and gives it back with the result.
+    pub(super) fn enter<T>(self: Box<Self>, run: impl FnOnce() -> T) -> (Option<Box<Self>>, T) {
+        CURRENT.set(Some(self));
+        let result = run();
+        (CURRENT.take(), result)
+    }
+
+    /// Lends the running route to a function; an error when no route runs, as while a script is loaded.
+    pub(super) fn with_current<T>(
+        function: &'static str,
+        call: impl FnOnce(&mut Self) -> Result<T, RouteError>,
+    ) -> Result<T, RouteError> {
+        let reason = "it needs a message, and is called while the script is loaded";
+        let mut route = CURRENT.take().ok_or(RouteError::State { function, reason })?;
+        let result = call(&mut route);
+        CURRENT.set(Some(route));
+        result
+    }
+
+    /// The deadline of the running route.
+    pub(super) fn current_deadline() -> Option<Instant> {
+        CURRENT.with_borrow(|route| route.as_ref().map(|route| route.deadline))
+    }
+}
