@@ -5,6 +5,7 @@ BUILD_PACKAGES = gcc libc6-dev
 TEST_PACKAGES  = prosody ejabberd jabberd2 sqlite3 sip-tester
 DEMO_PACKAGES  = prosody openssl go-sendxmpp baresip-core
 BENCH_PACKAGES = kamailio kamailio-xmpp-modules
+BENCH ?= --rounds 3
 
 .DEFAULT_GOAL := help
 .PHONY: help build test demo bench check fmt audit deps deps-build deps-demo deps-bench
@@ -22,8 +23,8 @@ demo: deps-demo ## Let a SIP phone and an XMPP client talk; KEEP=1 keeps the ser
 	@cargo build --bin sipjab --example demo
 	@KEEP=$(KEEP) target/debug/examples/demo
 
-bench: deps-bench ## Measure beside Kamailio, as a table with ratios
-	cargo bench
+bench: deps-bench ## Measure beside Kamailio; BENCH="--quick" for a short look
+	cargo bench --bench compare -- $(BENCH)
 
 check: deps-build ## Check the formatting and the lints
 	cargo fmt --check

@@ -35,6 +35,6 @@ pub use media_type::MediaType;
 pub use message::{
     Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza, stanza_from_message,
 };
-pub use notice::{Failure, Wording, error_from_response, failure_from_error, notice_to_sender};
+pub use notice::{Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender};
 pub use request::{MAX_PAGER, OutgoingRequest, RequestIds};
 pub use ser::{Destination, Ser, SerDomain};

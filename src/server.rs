@@ -1,26 +1,89 @@
 //! Wires everything together and runs until shutdown.
 
+mod listen;
+mod serve;
+
+use std::sync::Arc;
+
 use thiserror::Error;
 
-use crate::config::{Config, ParamError};
+use crate::config::{Config, Listen, ParamError};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::modules;
+use crate::net::dns::DnsError;
+use crate::script;
 use crate::script::check::Checker;
-use crate::script::export::Catalogue;
+use crate::script::import::Sources;
 
-/// Why the server stopped.
+/// Why the server did not start, or stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// There is no engine in this build.
-    #[error("this build cannot serve")]
-    NoEngine,
+    /// The script has errors.
+    #[error("the script has errors\n\n{}", list(.0))]
+    Script(Vec<Diagnostic>),
+    /// The script cannot be read.
+    #[error("cannot read the script")]
+    Unreadable(#[source] std::io::Error),
+    /// A module's parameters have errors.
+    #[error(transparent)]
+    Params(#[from] ParamError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {listen}{}", in_use(.source))]
+    Listen {
+        /// The address.
+        listen: Listen,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system's name servers are unknown.
+    #[error("cannot find the name servers")]
+    Dns(#[source] DnsError),
+    /// The system refuses a thread, a signal or a runtime.
+    #[error("cannot start: {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A worker could not be started.
+    #[error("worker {0} did not start")]
+    Worker(u16),
+}
+
+fn list(findings: &[Diagnostic]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn in_use(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => ": another program has the port; stop it or choose another",
+        _ => "",
+    }
 }
 
 /// Serves as `config` says until it is told to stop.
-pub fn run(_config: Config) -> Result<(), ServeError> {
-    Err(ServeError::NoEngine)
+pub fn run(config: Config) -> Result<(), ServeError> {
+    serve::serve(Arc::new(config))
 }
 
 /// A checker that knows what scripts may call under `config`.
-pub fn checker(_config: &Config) -> Result<Checker, ParamError> {
-    Ok(Checker::new(rhai::Engine::new(), Catalogue::default()))
+pub fn checker(config: &Config) -> Result<Checker, ParamError> {
+    let exports = modules::load(&config.modules)?;
+    let engine = script::engine::engine(&config.script, &exports);
+    Ok(Checker::new(engine, exports.catalogue()))
+}
+
+/// The script of `config` with everything that it imports, when it has no errors.
+fn sound_script(config: &Config) -> Result<Sources, ServeError> {
+    let checker = checker(config)?;
+    let (findings, sources) =
+        checker.read(&config.script.file).map_err(ServeError::Unreadable)?;
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+        tracing::warn!(file = %finding.file, line = finding.line, "script: {}", finding.message);
+    }
+    let errors: Vec<_> =
+        findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
+    if errors.is_empty() { Ok(sources) } else { Err(ServeError::Script(errors)) }
 }

@@ -10,7 +10,7 @@ use super::mapping::Mapping;
 use super::request::{OutgoingRequest, Pager, RequestIds};
 use super::text::{crlf_text, head, one_line, xml_text};
 use crate::sip::{Message, Uri, standard_reason};
-use crate::xmpp::{Condition, Jid, StanzaError, jid};
+use crate::xmpp::{Condition, Jid, Stanza, StanzaError, jid};
 
 /// The final reply to a MESSAGE whose stanza failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,12 +145,40 @@ pub fn notice_to_sender(
 ) -> Result<OutgoingRequest, MessageError> {
     let sender = failed.from().map_err(|_| MessageError::BadHeader { header: "From" })?;
     let recipient = failed.to().map_err(|_| MessageError::BadHeader { header: "To" })?;
-    let shown = recipient.uri.split_once(':').map_or(recipient.uri, |(_, address)| address);
+    notice([sender.uri, recipient.uri], reason, text, ids, mapping)
+}
+
+/// The same notice for an error stanza that came after its message was forgotten: its addresses say whose it was.
+pub fn notice_from_error(
+    stanza: &Stanza,
+    error: &StanzaError,
+    ids: RequestIds<'_>,
+    mapping: &Mapping,
+) -> Result<OutgoingRequest, MessageError> {
+    let bad = |attribute| MessageError::BadAttribute { attribute };
+    let from = stanza.from_jid().and_then(Result::ok).ok_or_else(|| bad("from"))?;
+    let to = stanza.to_jid().and_then(Result::ok).ok_or_else(|| bad("to"))?;
+    let addressing = &mapping.addressing;
+    let recipient = addressing.sip_from_jid(&from, Side::Xmpp).map_err(MessageError::Sender)?;
+    let sender = addressing.sip_from_jid(&to, Side::Sip).map_err(MessageError::Recipient)?;
+    let failure = failure_from_error(error, &from, mapping);
+    let text = stanza.child_text("body").unwrap_or_default();
+    notice([&sender, &recipient], &failure.reason, &text, ids, mapping)
+}
+
+fn notice(
+    [sender, recipient]: [&str; 2],
+    reason: &str,
+    text: &str,
+    ids: RequestIds<'_>,
+    mapping: &Mapping,
+) -> Result<OutgoingRequest, MessageError> {
+    let shown = recipient.split_once(':').map_or(recipient, |(_, address)| address);
     let shown = shown.split([';', '?']).next().unwrap_or(shown);
     let notice = mapping.wording.undelivered(shown, &one_line(reason), text);
     Pager {
-        target: sender.uri,
-        from: recipient.uri,
+        target: sender,
+        from: recipient,
         display_name: None,
         date: None,
         ids,

@@ -85,6 +85,11 @@ impl Message {
         parse::message(buffer, limits)
     }
 
+    /// The bytes that it was parsed from, without any edit.
+    pub fn wire(&self) -> &Bytes {
+        &self.wire
+    }
+
     /// True for a request, false for a reply.
     pub fn is_request(&self) -> bool {
         matches!(self.start.kind, Kind::Request { .. })

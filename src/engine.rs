@@ -1,0 +1,18 @@
+//! The driver: cores, script and sockets together. Read `receive.rs` first.
+
+mod bridge;
+mod drain;
+mod owners;
+mod receive;
+mod refusals;
+mod registrar;
+mod relay;
+mod router;
+mod shared;
+mod transactions;
+mod worker;
+
+pub use owners::Owners;
+pub use refusals::Refusals;
+pub use shared::{Attached, Mail, Shared};
+pub use worker::{Script, Worker};

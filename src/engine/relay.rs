@@ -1,0 +1,257 @@
+//! Sending a request on, and its responses back: RFC 3261 §16.6 and §16.7 for requests other than INVITE.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::bridge::Carried;
+use super::transactions::{Destination, User};
+use super::worker::Worker;
+use crate::net::udp::address_toward;
+use crate::script::error::RouteError;
+use crate::script::route::Route;
+use crate::sip::target::{Families, Resolution, Supported, Target, TargetQuery};
+use crate::sip::transaction::{Event, ServerKey};
+use crate::sip::transport::{Transport, for_size};
+use crate::sip::{HeaderId, Message, Method, Uri};
+
+/// A request that is ready but for its Via, which depends on the way it takes.
+pub(super) struct Outbound {
+    pub(super) message: Message,
+    /// The URI that says where it goes.
+    pub(super) next_hop: String,
+    pub(super) user: User,
+    /// RFC 3428 §8: it may not leave over UDP.
+    pub(super) needs_stream: bool,
+}
+
+/// Room that our Via takes.
+const VIA: usize = 120;
+
+impl Worker {
+    /// The request that a route relays, with the server transaction that its responses return through.
+    pub(super) fn outbound_of(&self, route: &mut Route) -> Result<Outbound, RouteError> {
+        if matches!(route.message.method(), Method::Invite | Method::Cancel) {
+            return Err(RouteError::Unsupported("relaying INVITE"));
+        }
+        let mut message = route.message.clone();
+        match message.max_forwards()? {
+            Some(0) => return Err(RouteError::TooManyHops),
+            Some(_) => {}
+            None => message.set_header("Max-Forwards", "70")?,
+        }
+        self.remove_own_route(&mut message);
+        let next_hop = match &route.destination {
+            Some(uri) => uri.to_string(),
+            None => match message.addresses(HeaderId::Route).next() {
+                Some(next) => next?.uri.to_owned(),
+                None => message.request_uri().to_owned(),
+            },
+        };
+        if !route.has_transaction {
+            self.open_server(route.key, &route.message, route.source)?;
+            route.has_transaction = true;
+        }
+        Ok(Outbound { message, next_hop, user: User::Relay(route.key), needs_stream: false })
+    }
+
+    /// RFC 3261 §16.4: a Route that names us has done its work.
+    fn remove_own_route(&self, message: &mut Message) {
+        let names_us = |message: &Message| {
+            let first = message.addresses(HeaderId::Route).next()?.ok()?;
+            let uri = first.parsed_uri().ok()?;
+            Some(self.shared.is_myself(uri.host(), uri.port()))
+        };
+        if names_us(message) == Some(true) {
+            message.pop_value(HeaderId::Route);
+        }
+    }
+
+    /// Sends a request on at once, when nothing must be waited for: a numeric address that UDP reaches.
+    pub(super) fn try_send_out(&self, outbound: Outbound) -> Result<(), Tried> {
+        let found = self.numeric_target(&outbound);
+        match found {
+            Err(error) => Err(Tried::Failed(error)),
+            Ok(Some(target)) if target.transport == Transport::Udp && !outbound.needs_stream => {
+                if outbound.message.wire().len() + VIA > 1300 {
+                    return Err(Tried::MustWait(outbound));
+                }
+                self.transmit(&outbound, target).map_err(Tried::Failed)
+            }
+            Ok(_) => Err(Tried::MustWait(outbound)),
+        }
+    }
+
+    /// Sends a request on, to the first target that can be reached (RFC 3263 §4.3).
+    pub(super) async fn send_out(&self, outbound: Outbound) -> Result<(), RouteError> {
+        let targets = self.targets(&outbound).await?;
+        let mut failure = unreachable(&outbound, 480, "no target");
+        for target in targets {
+            for transport in self.ways(&outbound, target) {
+                let target = Target { transport, ..target };
+                if transport != Transport::Udp {
+                    let opened = self.shared.connections.connect(target.addr, self.this()).await;
+                    if let Err(error) = opened {
+                        failure = unreachable(&outbound, 503, error);
+                        continue;
+                    }
+                }
+                return self.transmit(&outbound, target);
+            }
+        }
+        Err(failure)
+    }
+
+    /// RFC 3261 §18.1.1: a long request leaves over TCP, and over UDP only when TCP is refused.
+    fn ways(&self, outbound: &Outbound, target: Target) -> impl Iterator<Item = Transport> {
+        let uri = Uri::parse(&outbound.next_hop).ok();
+        let is_explicit = uri.is_some_and(|uri| uri.has_param("transport"));
+        let length = outbound.message.to_bytes().len() + VIA;
+        let choice = match outbound.needs_stream {
+            true => [Some(Transport::Tcp), None],
+            false => {
+                let choice = for_size(target.transport, is_explicit, length, None);
+                [Some(choice.first), choice.fallback]
+            }
+        };
+        choice.into_iter().flatten()
+    }
+
+    fn transmit(&self, outbound: &Outbound, target: Target) -> Result<(), RouteError> {
+        let port = self.port_toward(target);
+        let sent_by = self.sent_by(target, port).map_err(|e| unreachable(outbound, 503, e))?;
+        let branch = self.table.borrow_mut().next_branch();
+        let mut message = outbound.message.clone();
+        let (token, text) = (target.transport.token(), branch.text());
+        message.push_via(&format!("SIP/2.0/{token} {sent_by};branch={};rport", text.as_ref()))?;
+        let to = Destination { transport: target.transport, peer: target.addr, port };
+        self.open_client(branch, message.to_bytes(), to, outbound.user.clone())
+    }
+
+    /// The UDP socket that reaches a target's address family.
+    fn port_toward(&self, target: Target) -> usize {
+        let fits = |port: &crate::net::udp::UdpPort| port.local().is_ipv4() == target.addr.is_ipv4();
+        self.udp.iter().position(fits).unwrap_or(0)
+    }
+
+    /// Our address as responses from a target reach it.
+    fn sent_by(&self, target: Target, port: usize) -> std::io::Result<SocketAddr> {
+        let of_listener = || {
+            let fits = |(transport, local): &&(Transport, SocketAddr)| {
+                *transport == target.transport && local.is_ipv4() == target.addr.is_ipv4()
+            };
+            self.shared.listeners.iter().find(fits).map(|(_, local)| *local)
+        };
+        let local = match target.transport {
+            Transport::Udp => self.udp.get(port).map(crate::net::udp::UdpPort::local),
+            _ => of_listener(),
+        };
+        let any = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), target.transport.default_port());
+        let local = local.unwrap_or(any);
+        if local.ip().is_unspecified() || local.is_ipv4() != target.addr.is_ipv4() {
+            return Ok(SocketAddr::new(address_toward(target.addr)?, local.port()));
+        }
+        Ok(local)
+    }
+
+    async fn targets(&self, outbound: &Outbound) -> Result<Vec<Target>, RouteError> {
+        if let Some(target) = self.numeric_target(outbound)? {
+            return Ok(vec![target]);
+        }
+        let Some(resolver) = &self.shared.resolver else {
+            return Err(unreachable(outbound, 500, "there is no name server"));
+        };
+        let uri = next_hop_uri(outbound)?;
+        resolver
+            .resolve(&query(&uri), &self.supported())
+            .await
+            .map_err(|error| unreachable(outbound, error.status().0, error))
+    }
+
+    /// The target of a URI that names an address, for which nobody must be asked.
+    fn numeric_target(&self, outbound: &Outbound) -> Result<Option<Target>, RouteError> {
+        let uri = next_hop_uri(outbound)?;
+        let resolution = Resolution::new(&query(&uri), &self.supported(), 0)
+            .map_err(|error| unreachable(outbound, error.status().0, error))?;
+        match resolution.question() {
+            Some(_) => Ok(None),
+            None => Ok(resolution.into_targets().into_iter().next()),
+        }
+    }
+
+    fn supported(&self) -> Supported {
+        Supported { transports: vec![Transport::Udp, Transport::Tcp], families: Families::V4First }
+    }
+
+    /// Sends the response to a relayed request upstream (RFC 3261 §16.7).
+    pub(super) fn return_response(
+        &self,
+        key: &ServerKey,
+        event: Event,
+        response: Option<&Message>,
+    ) {
+        match (event, response) {
+            (Event::Response(100), _) => {}
+            (Event::Response(code), Some(response)) => {
+                let mut response = response.clone();
+                response.pop_via();
+                // A transaction that is over has a client that has given up.
+                let _ = self.respond(key, code, response.to_bytes());
+            }
+            // RFC 4320 §4.2: a 408 would come too late for anybody, so nothing is said.
+            _ => tracing::debug!(?event, "a relayed request has no response"),
+        }
+    }
+
+    /// Tells the sender of a message from XMPP what became of it.
+    pub(super) fn finish_carried(
+        &self,
+        carried: &Carried,
+        event: Event,
+        response: Option<&Message>,
+    ) {
+        let Some(bridge) = &self.bridge else { return };
+        match event {
+            Event::Response(code) => {
+                let reason = response.map(Message::reason).unwrap_or_default();
+                let contact = response.and_then(|response| {
+                    Some(response.contacts().next()?.ok()?.uri.to_owned())
+                });
+                bridge.finish(carried, code, reason, contact.as_deref());
+            }
+            Event::Unreachable => bridge.finish(carried, 503, "Unreachable", None),
+            _ => bridge.finish(carried, 408, "Request Timeout", None),
+        }
+    }
+}
+
+/// Why a request has not left yet.
+pub(super) enum Tried {
+    /// It cannot.
+    Failed(RouteError),
+    /// A name must be resolved or a connection made.
+    MustWait(Outbound),
+}
+
+fn next_hop_uri(outbound: &Outbound) -> Result<Uri<'_>, RouteError> {
+    let uri = Uri::parse(&outbound.next_hop)
+        .map_err(|source| RouteError::Uri { part: "next hop", source })?;
+    match uri.is_sip() {
+        true => Ok(uri),
+        false => Err(unreachable(outbound, 416, "its scheme leads nowhere")),
+    }
+}
+
+fn query<'u>(uri: &Uri<'u>) -> TargetQuery<'u> {
+    let value = |name| uri.param(name).and_then(|param| param.value);
+    TargetQuery {
+        is_sips: uri.scheme() == crate::sip::Scheme::Sips,
+        host: uri.host(),
+        port: uri.port(),
+        transport: value("transport").and_then(|name| name.parse().ok()),
+        maddr: value("maddr"),
+    }
+}
+
+fn unreachable(outbound: &Outbound, status: u16, reason: impl std::fmt::Display) -> RouteError {
+    let destination = outbound.next_hop.clone();
+    RouteError::Unreachable { status, destination, reason: reason.to_string() }
+}

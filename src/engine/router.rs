@@ -1,0 +1,134 @@
+//! What a script's functions have the worker do.
+
+use std::future::ready;
+
+use tokio::sync::oneshot;
+
+use super::relay::Tried;
+use super::shared::{Mail, Sending};
+use super::worker::Worker;
+use crate::gateway::OutgoingStanza;
+use crate::script::error::RouteError;
+use crate::script::export::Kind;
+use crate::script::route::Route;
+use crate::script::router::{Contact, Router, Verdict, Waiting};
+use crate::xmpp::StanzaError;
+
+impl Router for Worker {
+    fn reply_stateless(&self, route: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
+        if route.message.method() == crate::sip::Method::Ack {
+            return Ok(());
+        }
+        let bytes = self.stateless_reply(&route.message, status, reason, &[])?;
+        self.send(self.way_back(&route.message, route.source), bytes);
+        Ok(())
+    }
+
+    fn new_transaction(&self, route: &mut Route) -> Result<(), RouteError> {
+        if route.message.method() == crate::sip::Method::Invite {
+            return Err(RouteError::Unsupported("an INVITE transaction"));
+        }
+        self.open_server(route.key, &route.message, route.source)?;
+        route.has_transaction = true;
+        Ok(())
+    }
+
+    fn reply(
+        &self,
+        route: &Route,
+        status: u16,
+        reason: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(), RouteError> {
+        self.answer(&route.message, &route.key, status, reason, headers)
+    }
+
+    fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>> {
+        if route.kind == Kind::XmppMessage {
+            let delivered = match &self.bridge {
+                Some(bridge) => bridge.deliver_route(route),
+                None => Err(RouteError::NotConfigured("[modules.xmpp] is missing")),
+            };
+            return Box::pin(ready(delivered));
+        }
+        let outbound = match self.outbound_of(route) {
+            Ok(outbound) => outbound,
+            Err(error) => return Box::pin(ready(Err(error))),
+        };
+        match self.try_send_out(outbound) {
+            Ok(()) => Box::pin(ready(Ok(()))),
+            Err(Tried::Failed(error)) => Box::pin(ready(Err(error))),
+            Err(Tried::MustWait(outbound)) => {
+                let worker = self.this();
+                Box::pin(async move { worker.send_out(outbound).await })
+            }
+        }
+    }
+
+    fn send_stanza(
+        &self,
+        route: &Route,
+        stanza: OutgoingStanza,
+        wants_hand_over: bool,
+    ) -> Waiting<Verdict> {
+        let (waiter, fate) = match wants_hand_over {
+            true => {
+                let (waiter, fate) = oneshot::channel();
+                (Some(waiter), Some(fate))
+            }
+            false => (None, None),
+        };
+        let sending = Sending { stanza, request: route.message.clone(), waiter };
+        if !self.queue_stanza(sending) {
+            return Box::pin(ready(Verdict::new(503, "The Gateway Is Full")));
+        }
+        match fate {
+            None => Box::pin(ready(Verdict::new(202, "Accepted"))),
+            Some(fate) => Box::pin(async {
+                let gone = || Verdict::new(500, "The Gateway Has Stopped");
+                fate.await.unwrap_or_else(|_| gone())
+            }),
+        }
+    }
+
+    fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError> {
+        let reason = "there is no stanza to refuse";
+        let missing = RouteError::State { function: "xmpp_refuse", reason };
+        let (Some(bridge), Some(xmpp)) = (&self.bridge, &mut route.xmpp) else {
+            return Err(missing);
+        };
+        if !xmpp.is_refused && !route.is_relayed {
+            xmpp.is_refused = true;
+            bridge.return_error(&xmpp.stanza, &error);
+        }
+        Ok(())
+    }
+
+    fn is_myself(&self, host: &str, port: Option<u16>) -> bool {
+        self.shared.is_myself(host, port)
+    }
+
+    fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError> {
+        self.save_contacts(route, table)
+    }
+
+    fn contact(&self, table: &str, uri: &str) -> Option<Contact> {
+        self.best_contact(table, uri)
+    }
+
+    fn unique_id(&self) -> String {
+        self.shared.unique_id()
+    }
+}
+
+impl Worker {
+    /// Brings a stanza to the worker that has the stream; false when there is no room.
+    fn queue_stanza(&self, sending: Sending) -> bool {
+        if let Some(bridge) = &self.bridge {
+            return bridge.send(sending);
+        }
+        let Some(xmpp) = &self.shared.xmpp else { return false };
+        let mailbox = &self.shared.mailboxes[xmpp.worker];
+        mailbox.try_send(Mail::Stanza(Box::new(sending))).is_ok()
+    }
+}

@@ -1,0 +1,118 @@
+//! What all workers share.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::owners::Owners;
+use super::refusals::Refusals;
+use crate::config::Config;
+use crate::gateway::OutgoingStanza;
+use crate::modules::xmpp::Gateway;
+use crate::net::dns::Resolver;
+use crate::net::tcp::Connections;
+use crate::script::import::Sources;
+use crate::script::router::Verdict;
+use crate::sip::Message;
+use crate::sip::location::{Location, LocationLimits};
+use crate::sip::transaction::{BranchMint, KeySeed};
+use crate::sip::transport::{Source, Transport};
+
+/// What one worker sends to another, or the server to all.
+pub enum Mail {
+    /// A message about a transaction of the addressee.
+    Message(Bytes, Source),
+    /// A stanza for the worker that has the stream.
+    Stanza(Box<Sending>),
+    /// The script has changed and is sound; the sender is dropped once it runs.
+    Script(Arc<Sources>, mpsc::Sender<()>),
+    /// Finish what runs; the sender is dropped once that is done.
+    Drain(mpsc::Sender<()>),
+    /// Close the stream; the sender is dropped once it is closed.
+    Close(mpsc::Sender<()>),
+}
+
+/// A stanza on its way to the stream, with whom to tell of its fate.
+pub struct Sending {
+    /// The stanza.
+    pub stanza: OutgoingStanza,
+    /// The request that it was made from; its sender is told of a failure that comes late.
+    pub request: Message,
+    /// The script that waits for the fate.
+    pub waiter: Option<oneshot::Sender<Verdict>>,
+}
+
+/// The XMPP side, when `[modules.xmpp]` says how to attach.
+pub struct Attached {
+    /// The parameters.
+    pub gateway: Gateway,
+    /// The worker that has the stream.
+    pub worker: usize,
+}
+
+/// What all workers share.
+pub struct Shared {
+    /// The configuration.
+    pub config: Config,
+    /// Makes the keys of server transactions.
+    pub keys: KeySeed,
+    /// Makes and reads our branches.
+    pub mint: BranchMint,
+    /// Who has which server transaction.
+    pub owners: Owners,
+    /// The way to each worker.
+    pub mailboxes: Vec<mpsc::Sender<Mail>>,
+    /// SIP over TCP.
+    pub connections: Connections,
+    /// DNS; without it only numeric addresses are reached.
+    pub resolver: Option<Resolver>,
+    /// Registered contacts, by table.
+    pub locations: Mutex<AHashMap<String, Location>>,
+    /// What a registration may cost.
+    pub location_limits: LocationLimits,
+    /// The XMPP side.
+    pub xmpp: Option<Attached>,
+    /// Where we listen, ports as they are.
+    pub listeners: Vec<(Transport, SocketAddr)>,
+    /// No new work is taken.
+    pub is_draining: AtomicBool,
+    /// What was refused.
+    pub refusals: Refusals,
+    /// Makes tags.
+    pub tags: ahash::RandomState,
+    /// Part of every identifier that we make, new at each start.
+    pub run: u64,
+    /// The number of the next identifier.
+    pub serial: AtomicU64,
+}
+
+impl Shared {
+    /// A word that no other message of ours has, before or after a restart.
+    pub fn unique_id(&self) -> String {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        format!("{:x}{:x}", self.tags.hash_one((self.run, serial)), serial)
+    }
+
+    /// No new work is taken.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Is this host, with this port or none, ours? A domain of ours counts with any port.
+    pub fn is_myself(&self, host: &str, port: Option<u16>) -> bool {
+        let is_domain = |domain: &Box<str>| domain.eq_ignore_ascii_case(host);
+        if self.config.sip.domains.iter().any(is_domain) {
+            return true;
+        }
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let Ok(ip) = bare.parse::<std::net::IpAddr>() else { return false };
+        self.listeners.iter().any(|(transport, local)| {
+            let port = port.unwrap_or(transport.default_port());
+            local.port() == port && (local.ip() == ip || local.ip().is_unspecified())
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! One worker: a thread with its own sockets, script, transactions and timers.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc};
+
+use super::bridge::Bridge;
+use super::shared::{Mail, Shared};
+use super::transactions::{Sent, Served};
+use crate::clock;
+use crate::net::tcp::{Receive, TcpPort};
+use crate::net::udp::UdpPort;
+use crate::script::engine::Bundle;
+use crate::script::fiber::Stacks;
+use crate::script::import::Sources;
+use crate::script::module::Exports;
+use crate::sip::transaction::{Table, Timings};
+use crate::sip::transport::{Source, Transport};
+use crate::sip::{FramingError, Message};
+
+/// A worker's script and what new versions of it are compiled with.
+pub struct Script {
+    /// The functions that it may call.
+    pub exports: Exports,
+    /// The version that new messages get.
+    pub current: RefCell<Rc<Bundle>>,
+    /// Stacks for its runs.
+    pub stacks: Stacks,
+    /// How many of its runs wait.
+    pub suspended: Cell<usize>,
+}
+
+impl Script {
+    /// A script that no message has run yet.
+    pub fn new(exports: Exports, bundle: Bundle) -> Self {
+        let current = RefCell::new(Rc::new(bundle));
+        Self { exports, current, stacks: Stacks::default(), suspended: Cell::new(0) }
+    }
+}
+
+/// One worker.
+pub struct Worker {
+    pub(super) id: u16,
+    pub(super) shared: Arc<Shared>,
+    pub(super) udp: Vec<UdpPort>,
+    pub(super) script: Script,
+    pub(super) table: RefCell<Table<Served, Sent>>,
+    pub(super) bridge: Option<Rc<Bridge>>,
+    /// Client transactions that have no final response yet.
+    pub(super) unanswered: Cell<usize>,
+    /// When the last message came.
+    pub(super) last_heard: Cell<Instant>,
+    /// When the timer task wakes next.
+    pub(super) alarm: Cell<Option<Instant>>,
+    pub(super) alarm_changed: Notify,
+    this: Weak<Worker>,
+}
+
+impl Worker {
+    /// A worker that does nothing until it runs.
+    pub fn new(
+        id: u16,
+        shared: Arc<Shared>,
+        udp: Vec<UdpPort>,
+        script: Script,
+    ) -> Rc<Self> {
+        let now = clock::now();
+        let sip = &shared.config.sip;
+        let timings = Timings::new(sip.timers.t1, sip.timers.t2, sip.timers.t4);
+        let limit = sip.limits.max_transactions / shared.mailboxes.len().max(1);
+        let table = Table::new(now, id, shared.mint.clone(), timings, limit.max(1));
+        let has_stream = shared.xmpp.as_ref().is_some_and(|xmpp| xmpp.worker == usize::from(id));
+        Rc::new_cyclic(|this| Self {
+            id,
+            udp,
+            script,
+            table: RefCell::new(table),
+            bridge: has_stream.then(|| Bridge::new(this.clone(), &shared)),
+            unanswered: Cell::new(0),
+            last_heard: Cell::new(now),
+            alarm: Cell::new(None),
+            alarm_changed: Notify::new(),
+            this: this.clone(),
+            shared,
+        })
+    }
+
+    /// Ourselves, to be kept by a task.
+    pub(super) fn this(&self) -> Rc<Self> {
+        self.this.upgrade().expect("whoever calls a worker holds it")
+    }
+
+    /// Serves until the mailbox is closed.
+    pub async fn run(self: Rc<Self>, tcp: Vec<TcpPort>, mut mailbox: mpsc::Receiver<Mail>) {
+        for port in 0..self.udp.len() {
+            let worker = self.clone();
+            tokio::task::spawn_local(async move { worker.serve_udp(port).await });
+        }
+        for port in tcp {
+            let worker = self.clone();
+            tokio::task::spawn_local(async move {
+                let error = port.accept(&worker.shared.connections, worker.clone()).await;
+                tracing::error!(%error, local = %port.local(), "TCP listener stopped");
+            });
+        }
+        tokio::task::spawn_local(self.clone().run_timers());
+        if let Some(bridge) = &self.bridge {
+            tokio::task::spawn_local(bridge.clone().run(self.shared.clone()));
+        }
+        while let Some(mail) = mailbox.recv().await {
+            self.handle_mail(mail);
+        }
+    }
+
+    async fn serve_udp(&self, port: usize) {
+        let port = &self.udp[port];
+        let local = port.local();
+        let error = port
+            .receive(|bytes, peer| {
+                self.receive(bytes, Source { transport: Transport::Udp, peer, local });
+            })
+            .await;
+        tracing::error!(%error, %local, "UDP socket stopped");
+    }
+
+    fn handle_mail(&self, mail: Mail) {
+        match mail {
+            Mail::Message(bytes, source) => self.receive(bytes, source),
+            Mail::Stanza(sending) => {
+                if let Some(bridge) = &self.bridge {
+                    bridge.take(*sending);
+                }
+            }
+            Mail::Script(sources, _done) => self.replace_script(&sources),
+            Mail::Drain(done) => {
+                let worker = self.this();
+                tokio::task::spawn_local(async move {
+                    worker.drain().await;
+                    drop(done);
+                });
+            }
+            Mail::Close(done) => {
+                if let Some(bridge) = &self.bridge {
+                    bridge.close(done);
+                }
+            }
+        }
+    }
+
+    /// Compiles a script that was found sound; messages that run keep the old one.
+    fn replace_script(&self, sources: &Sources) {
+        match Bundle::compile(sources, &self.shared.config.script, &self.script.exports) {
+            Ok(bundle) => {
+                self.script.current.replace(Rc::new(bundle));
+                tracing::debug!(worker = self.id, "script swapped");
+            }
+            Err(error) => tracing::error!(%error, worker = self.id, "script does not compile"),
+        }
+    }
+}
+
+impl Receive for Worker {
+    fn receive(&self, bytes: Bytes, source: Source) {
+        Worker::receive(self, bytes, source);
+    }
+
+    fn refuse(
+        &self,
+        refused: Option<Message>,
+        error: &FramingError,
+        source: Source,
+    ) -> Option<Bytes> {
+        self.shared.refusals.note("stream framing", source.peer, error);
+        let message = refused.filter(Message::is_request)?;
+        let (status, reason) = error.status();
+        self.stateless_reply(&message, status, reason, &[]).ok()
+    }
+}

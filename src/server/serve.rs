@@ -1,0 +1,217 @@
+//! The running server: its workers, signals, and the watch on the script folder.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use super::listen::{Held, hold};
+use super::{ServeError, sound_script};
+use crate::config::{Config, Params};
+use crate::engine::{Attached, Mail, Script, Shared, Worker};
+use crate::modules::{self, registrar, xmpp};
+use crate::net::dns::Resolver;
+use crate::net::tcp::{Connections, StreamLimits, TcpPort};
+use crate::net::udp::UdpPort;
+use crate::script::engine::Bundle;
+use crate::script::import::Sources;
+use crate::script::reload::Watch;
+use crate::sip::Limits;
+use crate::sip::location::LocationLimits;
+use crate::sip::transport::Transport;
+
+/// Mail that may wait for a worker.
+const MAILBOX: usize = 16 * 1024;
+
+/// How long a name may take to be resolved.
+const DNS_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long streams and connections may take to close.
+const CLOSING: Duration = Duration::from_secs(3);
+
+pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
+    let sources = Arc::new(sound_script(&config)?);
+    let system = |what| move |source| ServeError::System { what, source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(system("a runtime"))?;
+    let _inside = runtime.enter();
+    let held = listeners(&config)?;
+    let (senders, mailboxes): (Vec<_>, Vec<_>) =
+        (0..config.workers.get()).map(|_| mpsc::channel(MAILBOX)).unzip();
+    let shared = Arc::new(shared(&config, &held, senders)?);
+    for (id, mailbox) in (0..).zip(mailboxes) {
+        start_worker(id, &shared, &sources, mailbox)?;
+    }
+    drop(held);
+    for (transport, local) in &shared.listeners {
+        tracing::info!("listening {}:{local}", transport.token().to_ascii_lowercase());
+    }
+    let watch = Watch::new(&config.script.file);
+    let watch = watch.inspect_err(|error| tracing::warn!(%error, "edits go unnoticed; use SIGHUP"));
+    runtime.block_on(control(&shared, watch.ok())).map_err(system("signals"))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn listeners(config: &Config) -> Result<Vec<Held>, ServeError> {
+    let hold = |listen| hold(listen).map_err(|source| ServeError::Listen { listen: *listen, source });
+    config.sip.listen.iter().map(hold).collect()
+}
+
+fn shared(
+    config: &Arc<Config>,
+    held: &[Held],
+    mailboxes: Vec<mpsc::Sender<Mail>>,
+) -> Result<Shared, ServeError> {
+    let limits = &config.sip.limits;
+    let framing = Limits {
+        header_block: limits.max_tcp_header,
+        body: limits.max_tcp_message,
+        ..Limits::default()
+    };
+    let params = |module: &str| config.modules.get(module).cloned().unwrap_or_else(Params::none);
+    let gateway = xmpp::Gateway::from(params("xmpp").parse::<xmpp::Config>()?);
+    let contacts = params("registrar").parse::<registrar::Config>()?;
+    let is_attached = gateway.config.backend.is_some();
+    Ok(Shared {
+        keys: Default::default(),
+        mint: Default::default(),
+        owners: Default::default(),
+        mailboxes,
+        connections: Connections::new(StreamLimits {
+            framing,
+            idle: limits.tcp_idle_timeout,
+            header: limits.tcp_header_timeout,
+            max_connections: limits.max_connections,
+            ..StreamLimits::default()
+        }),
+        resolver: Resolver::from_system(DNS_DEADLINE)
+            .inspect_err(|error| tracing::warn!(%error, "names cannot be resolved"))
+            .ok(),
+        locations: Default::default(),
+        location_limits: LocationLimits {
+            default_expires: contacts.default_expires,
+            max_expires: contacts.max_expires,
+            max_contacts: usize::from(contacts.max_contacts),
+            ..LocationLimits::default()
+        },
+        xmpp: is_attached.then_some(Attached { gateway, worker: 0 }),
+        listeners: held.iter().map(|held| (held.transport, held.local)).collect(),
+        is_draining: Default::default(),
+        refusals: Default::default(),
+        tags: ahash::RandomState::new(),
+        run: rand::random(),
+        serial: Default::default(),
+        config: Config::clone(config),
+    })
+}
+
+/// Starts a thread and waits until it serves.
+fn start_worker(
+    id: u16,
+    shared: &Arc<Shared>,
+    sources: &Arc<Sources>,
+    mailbox: mpsc::Receiver<Mail>,
+) -> Result<(), ServeError> {
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let (shared, sources) = (shared.clone(), sources.clone());
+    let thread = std::thread::Builder::new().name(format!("worker-{id}"));
+    let started = thread.spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime.inspect_err(|error| tracing::error!(%error, "no runtime")) else {
+            return;
+        };
+        let local = LocalSet::new();
+        runtime.block_on(local.run_until(async move {
+            match worker(id, shared, &sources) {
+                Ok((worker, tcp)) => {
+                    // The server waits for this and for nothing else.
+                    let _ = ready.send(Ok(()));
+                    worker.run(tcp, mailbox).await;
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            }
+        }));
+    });
+    started.map_err(|source| ServeError::System { what: "a thread", source })?;
+    is_ready.recv().unwrap_or(Err(ServeError::Worker(id)))
+}
+
+type Started = (std::rc::Rc<Worker>, Vec<TcpPort>);
+
+fn worker(id: u16, shared: Arc<Shared>, sources: &Sources) -> Result<Started, ServeError> {
+    let exports = modules::load(&shared.config.modules)?;
+    let bundle = Bundle::compile(sources, &shared.config.script, &exports).map_err(|error| {
+        ServeError::System { what: "the script", source: io::Error::other(error) }
+    })?;
+    let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+    for ((transport, local), listen) in shared.listeners.iter().zip(&shared.config.sip.listen) {
+        let error = |source| ServeError::Listen { listen: *listen, source };
+        match transport {
+            Transport::Udp => udp.push(UdpPort::bind(*local).map_err(error)?),
+            _ => tcp.push(TcpPort::bind(*local).map_err(error)?),
+        }
+    }
+    Ok((Worker::new(id, shared, udp, Script::new(exports, bundle)), tcp))
+}
+
+/// Reloads on an edit or SIGHUP, until SIGTERM or SIGINT; then finishes what runs.
+async fn control(shared: &Shared, mut watch: Option<Watch>) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tracing::info!(workers = shared.mailboxes.len(), "ready");
+    loop {
+        let edited = async {
+            match &mut watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = edited => reload(shared).await,
+            _ = hangup.recv() => reload(shared).await,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("stopping: what runs is finished, nothing new is begun");
+    shared.is_draining.store(true, Ordering::Relaxed);
+    tell_all(shared, Mail::Drain).await;
+    // A stream that does not close in time is cut by our end.
+    let _ = tokio::time::timeout(CLOSING, tell_all(shared, Mail::Close)).await;
+    shared.connections.close_all(CLOSING).await;
+    for (reason, count) in shared.refusals.totals() {
+        tracing::info!(reason, count, "refused in all");
+    }
+    Ok(())
+}
+
+/// Makes an edited script live, or says why not.
+async fn reload(shared: &Shared) {
+    match sound_script(&shared.config) {
+        Ok(sources) => {
+            let sources = Arc::new(sources);
+            tell_all(shared, |done| Mail::Script(sources.clone(), done)).await;
+            tracing::info!(file = %sources.name, "script live");
+        }
+        Err(error) => tracing::error!("script refused, the old one goes on: {error}"),
+    }
+}
+
+/// Sends mail to every worker and waits until all have done what it says.
+async fn tell_all(shared: &Shared, mail: impl Fn(mpsc::Sender<()>) -> Mail) {
+    let (done, mut all_done) = mpsc::channel(1);
+    for mailbox in &shared.mailboxes {
+        // A worker that is gone has nothing left to do.
+        let _ = mailbox.send(mail(done.clone())).await;
+    }
+    drop(done);
+    while all_done.recv().await.is_some() {}
+}
