@@ -1,3 +1,8 @@
 //! Every socket: what reads from the network and writes to it.
 
 pub mod dns;
+mod listen;
+mod log_limit;
+pub mod tcp;
+pub mod udp;
+pub mod xmpp;

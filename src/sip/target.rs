@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::transport::Transport;
 use service::Random;
-pub use service::{Naptr, Srv};
+pub use service::{Naptr, Srv, ordered};
 
 /// The most targets that one resolution yields, and the most names that one answer may add.
 const MAX_TARGETS: usize = 16;

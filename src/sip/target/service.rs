@@ -30,6 +30,11 @@ pub struct Srv {
     pub target: String,
 }
 
+/// The servers in the order in which to try them (RFC 2782). `random` is any number.
+pub fn ordered(records: Vec<Srv>, random: u64) -> Vec<Srv> {
+    Random(random).order(records)
+}
+
 /// Random numbers from a seed (SplitMix64).
 #[derive(Debug)]
 pub(super) struct Random(pub(super) u64);

@@ -1,0 +1,342 @@
+//! Connections that carry messages in both directions (RFC 3261 §18).
+
+mod connection;
+mod queue;
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use ahash::HashMap;
+use bytes::Bytes;
+use socket2::{Protocol, Type};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task;
+use tokio::time::{sleep, timeout, timeout_at};
+
+use self::connection::Connection;
+use self::queue::Queue;
+use super::listen;
+use super::log_limit::LogLimit;
+use crate::sip::transport::{Source, Transport};
+use crate::sip::{self, FramingError};
+
+/// How long a peer may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that the kernel keeps for us until we accept them.
+const BACKLOG: i32 = 1024;
+/// The wait after the system has refused us another connection.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// What one connection, and all of them, may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// The most that one message may hold.
+    pub framing: sip::Limits,
+    /// How long a connection may bring nothing.
+    pub idle: Duration,
+    /// How long a message that has begun may take to be whole.
+    pub header: Duration,
+    /// Open connections of all workers.
+    pub max_connections: usize,
+    /// Messages that may wait for one peer to read. They may hold 1 MiB together.
+    pub queue: usize,
+}
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum SendError {
+    /// The peer does not read what waits for it already.
+    #[error("too much waits for the peer")]
+    Full,
+    /// No connection to the peer is open.
+    #[error("not connected")]
+    NotConnected,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ConnectError {
+    /// The peer refused the connection, or it cannot be reached.
+    #[error("connection failed: {0}")]
+    Failed(io::ErrorKind),
+    /// The peer did not answer in time.
+    #[error("no connection in time")]
+    Timeout,
+    /// As many connections are open as are allowed.
+    #[error("too many connections")]
+    Limit,
+    /// We are about to stop.
+    #[error("shutting down")]
+    Closing,
+}
+
+/// Where messages go that a connection brings; called on the worker that holds the connection.
+pub trait Receive {
+    /// Takes one message, its body included.
+    fn receive(&self, bytes: Bytes, source: Source);
+
+    /// The reply to what cannot be read on, if it can be answered; the connection is closed then.
+    fn refuse(
+        &self,
+        refused: Option<sip::Message>,
+        error: &FramingError,
+        source: Source,
+    ) -> Option<Bytes>;
+}
+
+/// The open connections of all workers, by peer.
+#[derive(Clone)]
+pub struct Connections(Arc<Shared>);
+
+struct Shared {
+    limits: StreamLimits,
+    table: Mutex<Table>,
+    /// Tells of every connection that has ended.
+    ended: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    peers: HashMap<SocketAddr, Peer>,
+    /// Open connections, those included whose place a newer one has taken.
+    open: usize,
+    is_closing: bool,
+}
+
+enum Peer {
+    /// What the attempt that is under way will tell.
+    Connecting(watch::Receiver<Option<Result<(), ConnectError>>>),
+    Open(Arc<Queue>),
+}
+
+impl Connections {
+    /// No connections yet.
+    pub fn new(limits: StreamLimits) -> Self {
+        Self(Arc::new(Shared { limits, table: Mutex::default(), ended: Notify::new() }))
+    }
+
+    /// Queues a message on the connection to `peer`, if there is one.
+    pub fn send(&self, peer: SocketAddr, bytes: Bytes) -> Result<(), SendError> {
+        let queue = match self.lock().peers.get(&peer) {
+            Some(Peer::Open(queue)) => Arc::clone(queue),
+            _ => return Err(SendError::NotConnected),
+        };
+        queue.push(bytes)
+    }
+
+    /// Waits for a connection to `peer`, at most 5 seconds; at once when one is open.
+    ///
+    /// All who wait for one peer share one attempt, and `receiver` is that of the first.
+    pub async fn connect(
+        &self,
+        peer: SocketAddr,
+        receiver: Rc<dyn Receive>,
+    ) -> Result<(), ConnectError> {
+        let Some(mut attempt) = self.attempt(peer, receiver)? else { return Ok(()) };
+        match attempt.wait_for(Option::is_some).await {
+            Ok(result) => result.unwrap_or(Err(ConnectError::Closing)),
+            // The worker of the attempt has ended.
+            Err(_) => Err(ConnectError::Closing),
+        }
+    }
+
+    /// The number of open connections.
+    pub fn len(&self) -> usize {
+        self.lock().open
+    }
+
+    /// Whether no connection is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes what waits, closes every connection and lets none in, until `deadline` at most.
+    ///
+    /// The workers that hold the connections must go on until then.
+    pub async fn close_all(&self, deadline: Instant) {
+        {
+            let mut table = self.lock();
+            table.is_closing = true;
+            for peer in table.peers.values() {
+                if let Peer::Open(queue) = peer {
+                    queue.close();
+                }
+            }
+        }
+        let all_ended = async {
+            loop {
+                let ended = self.0.ended.notified();
+                if self.is_empty() {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        if timeout_at(deadline.into(), all_ended).await.is_err() {
+            tracing::warn!(count = self.len(), "connections not closed in time");
+        }
+    }
+
+    /// The attempt to wait for; `None` when the connection is open.
+    fn attempt(
+        &self,
+        peer: SocketAddr,
+        receiver: Rc<dyn Receive>,
+    ) -> Result<Option<watch::Receiver<Option<Result<(), ConnectError>>>>, ConnectError> {
+        let mut table = self.lock();
+        match table.peers.get(&peer) {
+            Some(Peer::Open(queue)) if !queue.is_closed() => return Ok(None),
+            Some(Peer::Connecting(attempt)) => return Ok(Some(attempt.clone())),
+            _ => {}
+        }
+        table.check(&self.0.limits)?;
+        let (result, attempt) = watch::channel(None);
+        table.peers.insert(peer, Peer::Connecting(attempt.clone()));
+        let connections = self.clone();
+        task::spawn_local(async move {
+            // Nobody may be left to hear it.
+            let _ = result.send(Some(connections.open(peer, receiver).await));
+        });
+        Ok(Some(attempt))
+    }
+
+    async fn open(&self, peer: SocketAddr, receiver: Rc<dyn Receive>) -> Result<(), ConnectError> {
+        let result = match timeout(CONNECT_TIMEOUT, TcpStream::connect(peer)).await {
+            Ok(Ok(stream)) => self.adopt(stream, peer, receiver),
+            Ok(Err(error)) => Err(ConnectError::Failed(error.kind())),
+            Err(_) => Err(ConnectError::Timeout),
+        };
+        if result.is_err() {
+            let mut table = self.lock();
+            if matches!(table.peers.get(&peer), Some(Peer::Connecting(_))) {
+                table.peers.remove(&peer);
+            }
+        }
+        result
+    }
+
+    /// Takes a connection that is open; this worker serves it until its end.
+    fn adopt(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        receiver: Rc<dyn Receive>,
+    ) -> Result<(), ConnectError> {
+        let failed = |error: io::Error| ConnectError::Failed(error.kind());
+        stream.set_nodelay(true).map_err(failed)?;
+        let local = stream.local_addr().map_err(failed)?;
+        let source = Source { transport: Transport::Tcp, peer, local };
+        let queue = Arc::new(Queue::new(self.0.limits.queue));
+        let mut table = self.lock();
+        table.check(&self.0.limits)?;
+        table.open += 1;
+        table.peers.insert(peer, Peer::Open(Arc::clone(&queue)));
+        drop(table);
+        task::spawn_local(self.clone().serve(stream, queue, source, receiver));
+        Ok(())
+    }
+
+    async fn serve(
+        self,
+        stream: TcpStream,
+        queue: Arc<Queue>,
+        source: Source,
+        receiver: Rc<dyn Receive>,
+    ) {
+        // Also when the worker drops the task.
+        let _open = Open { connections: &self, queue: &queue, peer: source.peer };
+        let limits = &self.0.limits;
+        let connection = Connection { stream: &stream, queue: &queue, source, limits, receiver };
+        let end = connection.run().await;
+        tracing::debug!(peer = %source.peer, reason = %end, "connection closed");
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().expect("nothing panics while it holds the table")
+    }
+}
+
+impl Table {
+    /// Whether one more connection may be opened.
+    fn check(&self, limits: &StreamLimits) -> Result<(), ConnectError> {
+        match () {
+            () if self.is_closing => Err(ConnectError::Closing),
+            () if self.open >= limits.max_connections => Err(ConnectError::Limit),
+            () => Ok(()),
+        }
+    }
+}
+
+/// The entry of an open connection, taken out when the connection is dropped.
+struct Open<'a> {
+    connections: &'a Connections,
+    queue: &'a Arc<Queue>,
+    peer: SocketAddr,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.queue.close();
+        let mut table = self.connections.lock();
+        table.open -= 1;
+        if let Some(Peer::Open(queue)) = table.peers.get(&self.peer)
+            && Arc::ptr_eq(queue, self.queue)
+        {
+            table.peers.remove(&self.peer);
+        }
+        drop(table);
+        self.connections.0.ended.notify_waiters();
+    }
+}
+
+/// One worker's listening socket of one address.
+pub struct TcpPort {
+    listener: TcpListener,
+    local: SocketAddr,
+}
+
+impl TcpPort {
+    /// Listens at this address, beside the other workers.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = listen::bind(address, Type::STREAM, Protocol::TCP)?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        Ok(Self { local: listener.local_addr()?, listener })
+    }
+
+    /// The address that is listened at.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Takes in every connection that comes, until the socket fails.
+    ///
+    /// A connection beyond the limit is closed at once, and so is one while we are closing.
+    pub async fn accept(&self, connections: &Connections, receiver: Rc<dyn Receive>) -> io::Error {
+        let (refusals, failures) = (LogLimit::default(), LogLimit::default());
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    if let Err(reason) = connections.adopt(stream, peer, Rc::clone(&receiver))
+                        && let Some(count) = refusals.count()
+                    {
+                        tracing::warn!(%peer, %reason, count, "connections refused");
+                    }
+                    task::yield_now().await;
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return error,
+                Err(error) => {
+                    if let Some(count) = failures.count() {
+                        tracing::warn!(local = %self.local, %error, count, "connections not accepted");
+                    }
+                    sleep(EXHAUSTED).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Datagrams: one socket per worker and listen address (RFC 3261 §18).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ahash::HashMap;
+use bytes::Bytes;
+use socket2::{Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::task;
+
+use super::listen;
+use super::log_limit::LogLimit;
+use crate::clock;
+
+/// What the kernel is asked to keep for us while a worker is busy.
+const KERNEL_BUFFER: usize = 4 << 20;
+/// The largest datagram there is.
+const DATAGRAM: usize = 64 << 10;
+/// Datagrams taken in one go before timers and other tasks have their turn.
+const BURST: usize = 64;
+/// Datagrams that may wait for the kernel; more are dropped, and the transaction repeats them.
+const WAITING: usize = 4096;
+
+/// One worker's socket of one listen address.
+pub struct UdpPort {
+    shared: Rc<Shared>,
+    local: SocketAddr,
+}
+
+struct Shared {
+    socket: UdpSocket,
+    /// What the kernel had no room for, oldest first. A task sends it while there is any.
+    waiting: RefCell<VecDeque<(SocketAddr, Bytes)>>,
+    is_flushing: Cell<bool>,
+    drops: LogLimit,
+}
+
+impl UdpPort {
+    /// A socket at this address, beside those of the other workers.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = listen::bind(address, Type::DGRAM, Protocol::UDP)?;
+        enlarge_buffers(&socket);
+        let socket = UdpSocket::from_std(socket.into())?;
+        let local = socket.local_addr()?;
+        let shared = Shared {
+            socket,
+            waiting: RefCell::default(),
+            is_flushing: Cell::new(false),
+            drops: LogLimit::default(),
+        };
+        Ok(Self { shared: Rc::new(shared), local })
+    }
+
+    /// The address that the socket is bound to.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sends at once, or in order as soon as the kernel has room.
+    ///
+    /// A datagram that cannot be sent is logged and lost, as any datagram may be.
+    pub fn send(&self, to: SocketAddr, bytes: Bytes) {
+        let shared = &self.shared;
+        if !shared.is_flushing.get() {
+            if shared.try_send(to, &bytes) {
+                return;
+            }
+            shared.is_flushing.set(true);
+            task::spawn_local(Rc::clone(shared).flush());
+        }
+        let mut waiting = shared.waiting.borrow_mut();
+        if waiting.len() < WAITING {
+            waiting.push_back((to, bytes));
+        } else if let Some(count) = shared.drops.count() {
+            tracing::warn!(local = %self.local, count, "datagrams dropped: the network is too slow");
+        }
+    }
+
+    /// Hands over every datagram that comes, until the socket fails.
+    pub async fn receive(&self, mut on_datagram: impl FnMut(Bytes, SocketAddr)) -> io::Error {
+        let socket = &self.shared.socket;
+        let mut buffer = vec![0; DATAGRAM];
+        loop {
+            if let Err(error) = socket.readable().await {
+                return error;
+            }
+            for _ in 0..BURST {
+                match socket.try_recv_from(&mut buffer) {
+                    Ok((len, peer)) => on_datagram(Bytes::copy_from_slice(&buffer[..len]), peer),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) if is_about_a_peer(&error) => {
+                        tracing::debug!(local = %self.local, %error, "datagram not delivered");
+                    }
+                    Err(error) => return error,
+                }
+            }
+            task::yield_now().await;
+        }
+    }
+}
+
+impl Shared {
+    /// False when the kernel has no room; otherwise the datagram is sent or lost.
+    fn try_send(&self, to: SocketAddr, bytes: &[u8]) -> bool {
+        match self.socket.try_send_to(bytes, to) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => {
+                tracing::debug!(peer = %to, %error, "datagram not sent");
+                true
+            }
+        }
+    }
+
+    /// Sends what waits, in order.
+    async fn flush(self: Rc<Self>) {
+        while let Some((to, bytes)) = self.next_waiting() {
+            while !self.try_send(to, &bytes) {
+                if let Err(error) = self.socket.writable().await {
+                    tracing::debug!(peer = %to, %error, "datagram not sent");
+                    break;
+                }
+            }
+        }
+        self.is_flushing.set(false);
+    }
+
+    fn next_waiting(&self) -> Option<(SocketAddr, Bytes)> {
+        self.waiting.borrow_mut().pop_front()
+    }
+}
+
+/// The system may allow less; then it is less.
+fn enlarge_buffers(socket: &Socket) {
+    for set in [Socket::set_recv_buffer_size, Socket::set_send_buffer_size] {
+        if let Err(error) = set(socket, KERNEL_BUFFER) {
+            tracing::debug!(%error, "socket buffer not enlarged");
+        }
+    }
+}
+
+/// Whether the error came by ICMP and concerns an earlier datagram only.
+fn is_about_a_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
+        PermissionDenied, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkUnreachable
+            | PermissionDenied
+            | TimedOut
+    )
+}
+
+/// How long a route is believed.
+const ROUTE_AGE: Duration = Duration::from_secs(10);
+/// Routes that one worker remembers.
+const ROUTES: usize = 1024;
+
+thread_local! {
+    static ROUTES_KNOWN: RefCell<HashMap<IpAddr, (IpAddr, Instant)>> = RefCell::default();
+}
+
+/// Our address that packets to `peer` leave from.
+pub fn address_toward(peer: SocketAddr) -> io::Result<IpAddr> {
+    let now = clock::now();
+    ROUTES_KNOWN.with_borrow_mut(|known| {
+        if let Some((ours, until)) = known.get(&peer.ip())
+            && now < *until
+        {
+            return Ok(*ours);
+        }
+        let ours = ask_route(peer)?;
+        if known.len() >= ROUTES {
+            known.clear();
+        }
+        known.insert(peer.ip(), (ours, now + ROUTE_AGE));
+        Ok(ours)
+    })
+}
+
+/// Connecting a datagram socket sends nothing, but the kernel chooses the route.
+fn ask_route(peer: SocketAddr) -> io::Result<IpAddr> {
+    let any = match peer {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect(peer)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    fn loopback() -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    }
+
+    /// What a port hears, by way of a task on this worker.
+    fn hear(port: &Rc<UdpPort>) -> mpsc::UnboundedReceiver<(Bytes, SocketAddr)> {
+        let (sender, heard) = mpsc::unbounded_channel();
+        let port = Rc::clone(port);
+        task::spawn_local(async move {
+            port.receive(|bytes, peer| sender.send((bytes, peer)).unwrap()).await
+        });
+        heard
+    }
+
+    #[tokio::test]
+    async fn a_datagram_comes_and_goes() {
+        LocalSet::new()
+            .run_until(async {
+                let one = Rc::new(UdpPort::bind(loopback()).unwrap());
+                let two = Rc::new(UdpPort::bind(loopback()).unwrap());
+                let (mut at_one, mut at_two) = (hear(&one), hear(&two));
+                one.send(two.local(), Bytes::from_static(b"ping"));
+                let (bytes, peer) = at_two.recv().await.unwrap();
+                assert_eq!((&bytes[..], peer), (&b"ping"[..], one.local()));
+                two.send(peer, bytes);
+                assert_eq!(at_one.recv().await.unwrap().0, "ping");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn what_the_kernel_has_no_room_for_leaves_in_order() {
+        LocalSet::new()
+            .run_until(async {
+                let one = UdpPort::bind(loopback()).unwrap();
+                let two = Rc::new(UdpPort::bind(loopback()).unwrap());
+                let mut at_two = hear(&two);
+                // Before its first turn the reactor has not yet said that the socket is writable.
+                for number in 0..100_u8 {
+                    one.send(two.local(), Bytes::copy_from_slice(&[number]));
+                }
+                assert!(one.shared.is_flushing.get());
+                for number in 0..100 {
+                    assert_eq!(at_two.recv().await.unwrap().0[..], [number]);
+                }
+                assert!(!one.shared.is_flushing.get());
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_bounded() {
+        LocalSet::new()
+            .run_until(async {
+                let port = UdpPort::bind(loopback()).unwrap();
+                for _ in 0..WAITING + 10 {
+                    port.send(port.local(), Bytes::from_static(b"x"));
+                }
+                assert_eq!(port.shared.waiting.borrow().len(), WAITING);
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn every_worker_has_its_socket_of_one_address() {
+        let one = UdpPort::bind(loopback()).unwrap();
+        assert_eq!(UdpPort::bind(one.local()).unwrap().local(), one.local());
+    }
+
+    #[test]
+    fn packets_to_loopback_leave_from_loopback() {
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 5060));
+        for _ in 0..2 {
+            assert_eq!(address_toward(peer).unwrap(), Ipv4Addr::LOCALHOST);
+        }
+    }
+}
