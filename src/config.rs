@@ -29,7 +29,7 @@ pub use log::{LogConfig, LogFormat, LogLevel};
 pub use params::{ParamError, Params};
 pub use script::ScriptConfig;
 pub use secret::Secret;
-pub use sip::{Listen, SipConfig, SipLimits, SipTimers, Transport};
+pub use sip::{Listen, SipConfig, SipLimits, SipTimers, Transport as ListenTransport};
 pub use store::{StoreConfig, StoreUrl};
 
 /// The whole configuration, checked and with every path made absolute or relative to the

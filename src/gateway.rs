@@ -12,7 +12,9 @@ mod delay;
 mod dialect;
 mod envelope;
 mod error;
+mod handover;
 pub mod html;
+mod lanes;
 mod mapping;
 mod media_type;
 mod message;
@@ -30,11 +32,15 @@ pub use cpim::Cpim;
 pub use dialect::{Addressing, Dialect, Kamailio, Side};
 pub use envelope::receipt_for;
 pub use error::MessageError;
+pub use handover::{Addresses, Fate, Handover};
+pub use lanes::Lanes;
 pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;
 pub use message::{
     Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza, stanza_from_message,
 };
-pub use notice::{Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender};
+pub use notice::{
+    Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender,
+};
 pub use request::{MAX_PAGER, OutgoingRequest, RequestIds};
 pub use ser::{Destination, Ser, SerDomain};

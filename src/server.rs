@@ -58,7 +58,9 @@ fn list(findings: &[Diagnostic]) -> String {
 
 fn in_use(error: &std::io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => ": another program has the port; stop it or choose another",
+        std::io::ErrorKind::AddrInUse => {
+            ": another program has the port; stop it or choose another"
+        }
         _ => "",
     }
 }
@@ -78,8 +80,7 @@ pub fn checker(config: &Config) -> Result<Checker, ParamError> {
 /// The script of `config` with everything that it imports, when it has no errors.
 fn sound_script(config: &Config) -> Result<Sources, ServeError> {
     let checker = checker(config)?;
-    let (findings, sources) =
-        checker.read(&config.script.file).map_err(ServeError::Unreadable)?;
+    let (findings, sources) = checker.read(&config.script.file).map_err(ServeError::Unreadable)?;
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
         tracing::warn!(file = %finding.file, line = finding.line, "script: {}", finding.message);
     }

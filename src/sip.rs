@@ -10,6 +10,7 @@ mod framing;
 mod header;
 mod host;
 mod lex;
+pub mod location;
 mod message;
 mod method;
 mod name_addr;

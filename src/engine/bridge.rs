@@ -14,8 +14,9 @@ use super::transactions::User;
 use super::worker::Worker;
 use crate::clock;
 use crate::gateway::{
-    Fate, Handover, Incoming, Lanes, MessageError, OutgoingRequest, RequestIds, error_from_response,
-    failure_from_error, message_from_stanza, notice_from_error, notice_to_sender, receipt_for,
+    Fate, Handover, Incoming, Lanes, MessageError, OutgoingRequest, RequestIds,
+    error_from_response, failure_from_error, message_from_stanza, notice_from_error,
+    notice_to_sender, receipt_for,
 };
 use crate::modules::xmpp::{Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
@@ -24,9 +25,8 @@ use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{FromXmpp, Route};
 use crate::script::router::Verdict;
-use crate::sip::transaction::ServerKey;
-use crate::sip::transport::{Source, Transport};
 use crate::sip::Message;
+use crate::sip::transport::{Source, Transport};
 use crate::xmpp::backoff::BackoffConfig;
 use crate::xmpp::iq::{Facts, Responder};
 use crate::xmpp::stream::component::ComponentConfig;
@@ -297,9 +297,7 @@ impl Bridge {
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
         let source = Source { transport: Transport::Tcp, peer: any, local: any };
         let deadline = clock::now() + worker.shared.config.script.deadline;
-        let key = ServerKey::default();
-        let mut route =
-            Route::new(kind, request.message, source, key, worker.clone(), deadline);
+        let mut route = Route::new(kind, request.message, source, None, worker.clone(), deadline);
         route.xmpp = Some(FromXmpp { stanza: stanza.clone(), is_refused: false });
         let router = worker.clone();
         worker.run_route(Box::new(route), move |ended| {

@@ -136,7 +136,7 @@ impl Worker {
         let deadline = clock::now() + self.shared.config.script.deadline;
         let router = self.this();
         let route =
-            Route::new(Kind::Request, message, remains.source, key, router.clone(), deadline);
+            Route::new(Kind::Request, message, remains.source, Some(key), router.clone(), deadline);
         self.run_route(Box::new(route), move |ended| router.finish_request(ended, &remains));
     }
 
@@ -182,11 +182,12 @@ impl Worker {
         if route.is_answered || route.is_relayed {
             return;
         }
-        if route.has_transaction {
-            // The transaction may be over by now; then its client has given up.
-            let _ = self.answer(&route.message, &route.key, status, reason, &[]);
-        } else {
-            self.answer_stateless(&route.message, route.source, status, reason, &[]);
+        match route.key.filter(|_| route.has_transaction) {
+            Some(key) => {
+                // The transaction may be over by now; then its client has given up.
+                let _ = self.answer(&route.message, &key, status, reason, &[]);
+            }
+            None => self.answer_stateless(&route.message, route.source, status, reason, &[]),
         }
     }
 }

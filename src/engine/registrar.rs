@@ -6,16 +6,12 @@ use super::worker::Worker;
 use crate::clock;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
-use crate::script::router::Contact;
+use crate::script::router::{Contact, Router};
 use crate::sip::location::{Location, address_of_record};
 
 impl Worker {
     /// RFC 3261 §10.3: remembers or forgets contacts, and replies.
-    pub(super) fn save_contacts(
-        &self,
-        route: &mut Route,
-        table: &str,
-    ) -> Result<bool, RouteError> {
+    pub(super) fn save_contacts(&self, route: &mut Route, table: &str) -> Result<bool, RouteError> {
         let saved = self.with_location(table, |location| {
             let source = route.source;
             location.register(clock::now(), &route.message, source.peer, source.transport)
@@ -32,7 +28,7 @@ impl Worker {
         };
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         if route.has_transaction {
-            self.answer(&route.message, &route.key, status, reason, &headers)?;
+            self.reply(route, status, reason, &headers)?;
         } else {
             let bytes = self.stateless_reply(&route.message, status, reason, &headers)?;
             self.send(self.way_back(&route.message, route.source), bytes);

@@ -8,7 +8,7 @@ use super::worker::Worker;
 use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
-use crate::sip::target::{Families, Resolution, Supported, Target, TargetQuery};
+use crate::sip::target::{Resolution, Target, TargetQuery};
 use crate::sip::transaction::{Event, ServerKey};
 use crate::sip::transport::{Transport, for_size};
 use crate::sip::{HeaderId, Message, Method, Uri};
@@ -46,11 +46,19 @@ impl Worker {
                 None => message.request_uri().to_owned(),
             },
         };
+        let key = self.begin_transaction(route)?;
+        Ok(Outbound { message, next_hop, user: User::Relay(key), needs_stream: false })
+    }
+
+    /// The server transaction of a route's request, made when there is none.
+    pub(super) fn begin_transaction(&self, route: &mut Route) -> Result<ServerKey, RouteError> {
+        let reason = "there is no request";
+        let key = route.key.ok_or(RouteError::State { function: "t_newtran", reason })?;
         if !route.has_transaction {
-            self.open_server(route.key, &route.message, route.source)?;
+            self.open_server(key, &route.message, route.source)?;
             route.has_transaction = true;
         }
-        Ok(Outbound { message, next_hop, user: User::Relay(route.key), needs_stream: false })
+        Ok(key)
     }
 
     /// RFC 3261 §16.4: a Route that names us has done its work.
@@ -128,7 +136,8 @@ impl Worker {
 
     /// The UDP socket that reaches a target's address family.
     fn port_toward(&self, target: Target) -> usize {
-        let fits = |port: &crate::net::udp::UdpPort| port.local().is_ipv4() == target.addr.is_ipv4();
+        let fits =
+            |port: &crate::net::udp::UdpPort| port.local().is_ipv4() == target.addr.is_ipv4();
         self.udp.iter().position(fits).unwrap_or(0)
     }
 
@@ -161,7 +170,7 @@ impl Worker {
         };
         let uri = next_hop_uri(outbound)?;
         resolver
-            .resolve(&query(&uri), &self.supported())
+            .resolve(&query(&uri), &self.supported)
             .await
             .map_err(|error| unreachable(outbound, error.status().0, error))
     }
@@ -169,16 +178,12 @@ impl Worker {
     /// The target of a URI that names an address, for which nobody must be asked.
     fn numeric_target(&self, outbound: &Outbound) -> Result<Option<Target>, RouteError> {
         let uri = next_hop_uri(outbound)?;
-        let resolution = Resolution::new(&query(&uri), &self.supported(), 0)
+        let resolution = Resolution::new(&query(&uri), &self.supported, 0)
             .map_err(|error| unreachable(outbound, error.status().0, error))?;
         match resolution.question() {
             Some(_) => Ok(None),
             None => Ok(resolution.into_targets().into_iter().next()),
         }
-    }
-
-    fn supported(&self) -> Supported {
-        Supported { transports: vec![Transport::Udp, Transport::Tcp], families: Families::V4First }
     }
 
     /// Sends the response to a relayed request upstream (RFC 3261 §16.7).
@@ -212,9 +217,8 @@ impl Worker {
         match event {
             Event::Response(code) => {
                 let reason = response.map(Message::reason).unwrap_or_default();
-                let contact = response.and_then(|response| {
-                    Some(response.contacts().next()?.ok()?.uri.to_owned())
-                });
+                let contact = response
+                    .and_then(|response| Some(response.contacts().next()?.ok()?.uri.to_owned()));
                 bridge.finish(carried, code, reason, contact.as_deref());
             }
             Event::Unreachable => bridge.finish(carried, 503, "Unreachable", None),
@@ -243,7 +247,7 @@ fn next_hop_uri(outbound: &Outbound) -> Result<Uri<'_>, RouteError> {
 fn query<'u>(uri: &Uri<'u>) -> TargetQuery<'u> {
     let value = |name| uri.param(name).and_then(|param| param.value);
     TargetQuery {
-        is_sips: uri.scheme() == crate::sip::Scheme::Sips,
+        is_sips: matches!(uri.scheme(), crate::sip::Scheme::Sips),
         host: uri.host(),
         port: uri.port(),
         transport: value("transport").and_then(|name| name.parse().ok()),

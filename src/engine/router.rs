@@ -28,9 +28,7 @@ impl Router for Worker {
         if route.message.method() == crate::sip::Method::Invite {
             return Err(RouteError::Unsupported("an INVITE transaction"));
         }
-        self.open_server(route.key, &route.message, route.source)?;
-        route.has_transaction = true;
-        Ok(())
+        self.begin_transaction(route).map(drop)
     }
 
     fn reply(
@@ -40,7 +38,10 @@ impl Router for Worker {
         reason: &str,
         headers: &[(&str, &str)],
     ) -> Result<(), RouteError> {
-        self.answer(&route.message, &route.key, status, reason, headers)
+        let reason_why = "there is no transaction";
+        let error = RouteError::State { function: "reply", reason: reason_why };
+        let key = route.key.filter(|_| route.has_transaction).ok_or(error)?;
+        self.answer(&route.message, &key, status, reason, headers)
     }
 
     fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>> {

@@ -57,7 +57,7 @@ pub struct Attached {
 /// What all workers share.
 pub struct Shared {
     /// The configuration.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// Makes the keys of server transactions.
     pub keys: KeySeed,
     /// Makes and reads our branches.

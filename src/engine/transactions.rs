@@ -10,9 +10,7 @@ use super::shared::Mail;
 use super::worker::Worker;
 use crate::clock;
 use crate::script::error::RouteError;
-use crate::sip::transaction::{
-    Branch, ClientInput, Event, Fired, Refused, ServerKey, Step, Table,
-};
+use crate::sip::transaction::{Branch, ClientInput, Event, Fired, Refused, ServerKey, Step, Table};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{Body, Message, reply};
 
@@ -107,11 +105,11 @@ impl Worker {
             function: "reply",
             reason: match refused {
                 Refused::Answered => "the request has its final reply already",
-                Refused::TooEarly | Refused::Provisional => {
+                Refused::TooEarly | Refused::Provisional(_) => {
                     "a provisional reply has no meaning here (RFC 4320 §4.1)"
                 }
                 Refused::RequestTimeout => "408 has no meaning here (RFC 4320 §4.2)",
-                Refused::NoStatus => "that is no status",
+                Refused::NoStatus(_) => "that is no status",
                 Refused::Over => "the transaction is over",
             },
         })
@@ -131,8 +129,7 @@ impl Worker {
         let served =
             Served { to: self.way_back(message, source), source, wire: message.wire().clone() };
         let is_reliable = source.transport.is_reliable();
-        let opened =
-            self.table.borrow_mut().open_server(clock::now(), key, is_reliable, served);
+        let opened = self.table.borrow_mut().open_server(clock::now(), key, is_reliable, served);
         self.keep_time();
         opened.map_err(|_| {
             self.shared.owners.release(&key);
@@ -168,13 +165,8 @@ impl Worker {
     ) -> Result<(), RouteError> {
         let is_reliable = to.transport.is_reliable();
         let sent = Sent { to, user };
-        let opened = self.table.borrow_mut().open_client(
-            clock::now(),
-            branch,
-            request,
-            is_reliable,
-            sent,
-        );
+        let opened =
+            self.table.borrow_mut().open_client(clock::now(), branch, request, is_reliable, sent);
         let step = opened.map_err(|_| RouteError::Overload("the transaction table"))?;
         self.unanswered.set(self.unanswered.get() + 1);
         if let Some(bytes) = step.send {

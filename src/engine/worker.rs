@@ -18,6 +18,7 @@ use crate::script::engine::Bundle;
 use crate::script::fiber::Stacks;
 use crate::script::import::Sources;
 use crate::script::module::Exports;
+use crate::sip::target::{Families, Supported};
 use crate::sip::transaction::{Table, Timings};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{FramingError, Message};
@@ -57,17 +58,14 @@ pub struct Worker {
     /// When the timer task wakes next.
     pub(super) alarm: Cell<Option<Instant>>,
     pub(super) alarm_changed: Notify,
+    /// What we can send with.
+    pub(super) supported: Supported,
     this: Weak<Worker>,
 }
 
 impl Worker {
     /// A worker that does nothing until it runs.
-    pub fn new(
-        id: u16,
-        shared: Arc<Shared>,
-        udp: Vec<UdpPort>,
-        script: Script,
-    ) -> Rc<Self> {
+    pub fn new(id: u16, shared: Arc<Shared>, udp: Vec<UdpPort>, script: Script) -> Rc<Self> {
         let now = clock::now();
         let sip = &shared.config.sip;
         let timings = Timings::new(sip.timers.t1, sip.timers.t2, sip.timers.t4);
@@ -84,6 +82,10 @@ impl Worker {
             last_heard: Cell::new(now),
             alarm: Cell::new(None),
             alarm_changed: Notify::new(),
+            supported: Supported {
+                transports: vec![Transport::Udp, Transport::Tcp],
+                families: Families::V4First,
+            },
             this: this.clone(),
             shared,
         })

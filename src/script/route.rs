@@ -43,8 +43,8 @@ pub struct Route {
     pub variables: BTreeMap<ImmutableString, Dynamic>,
     /// What the last gateway function said of the message's fate.
     pub verdict: Verdict,
-    /// What finds the transaction of the request.
-    pub key: ServerKey,
+    /// What finds the transaction of the request; a stanza has none.
+    pub key: Option<ServerKey>,
     /// The script has a transaction, which replies go through.
     pub has_transaction: bool,
     /// The message has gone on, and its replies return by themselves.
@@ -72,7 +72,7 @@ impl Route {
         kind: Kind,
         message: Message,
         source: Source,
-        key: ServerKey,
+        key: Option<ServerKey>,
         router: Rc<dyn Router>,
         deadline: Instant,
     ) -> Self {

@@ -27,6 +27,9 @@ use crate::sip::transport::Transport;
 /// Mail that may wait for a worker.
 const MAILBOX: usize = 16 * 1024;
 
+/// Messages that may wait for one TCP peer to read.
+const STREAM_QUEUE: usize = 1000;
+
 /// How long a name may take to be resolved.
 const DNS_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -58,7 +61,8 @@ pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
 }
 
 fn listeners(config: &Config) -> Result<Vec<Held>, ServeError> {
-    let hold = |listen| hold(listen).map_err(|source| ServeError::Listen { listen: *listen, source });
+    let hold =
+        |listen| hold(listen).map_err(|source| ServeError::Listen { listen: *listen, source });
     config.sip.listen.iter().map(hold).collect()
 }
 
@@ -87,7 +91,7 @@ fn shared(
             idle: limits.tcp_idle_timeout,
             header: limits.tcp_header_timeout,
             max_connections: limits.max_connections,
-            ..StreamLimits::default()
+            queue: STREAM_QUEUE,
         }),
         resolver: Resolver::from_system(DNS_DEADLINE)
             .inspect_err(|error| tracing::warn!(%error, "names cannot be resolved"))
@@ -106,7 +110,7 @@ fn shared(
         tags: ahash::RandomState::new(),
         run: rand::random(),
         serial: Default::default(),
-        config: Config::clone(config),
+        config: config.clone(),
     })
 }
 
