@@ -108,9 +108,11 @@ struct Table {
     is_closing: bool,
 }
 
+/// What an attempt to connect will tell.
+type Attempt = watch::Receiver<Option<Result<(), ConnectError>>>;
+
 enum Peer {
-    /// What the attempt that is under way will tell.
-    Connecting(watch::Receiver<Option<Result<(), ConnectError>>>),
+    Connecting(Attempt),
     Open(Arc<Queue>),
 }
 
@@ -187,7 +189,7 @@ impl Connections {
         &self,
         peer: SocketAddr,
         receiver: Rc<dyn Receive>,
-    ) -> Result<Option<watch::Receiver<Option<Result<(), ConnectError>>>>, ConnectError> {
+    ) -> Result<Option<Attempt>, ConnectError> {
         let mut table = self.lock();
         match table.peers.get(&peer) {
             Some(Peer::Open(queue)) if !queue.is_closed() => return Ok(None),
@@ -235,7 +237,11 @@ impl Connections {
         let mut table = self.lock();
         table.check(&self.0.limits)?;
         table.open += 1;
-        table.peers.insert(peer, Peer::Open(Arc::clone(&queue)));
+        // A peer that comes from one port to two of ours keeps the later connection.
+        if let Some(Peer::Open(earlier)) = table.peers.insert(peer, Peer::Open(Arc::clone(&queue)))
+        {
+            earlier.close();
+        }
         drop(table);
         task::spawn_local(self.clone().serve(stream, queue, source, receiver));
         Ok(())
@@ -340,3 +346,6 @@ impl TcpPort {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
