@@ -1,50 +1,57 @@
 //! Connections that carry messages in both directions (RFC 3261 §18).
 
 mod connection;
+mod port;
 mod queue;
 
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ahash::HashMap;
 use bytes::Bytes;
-use socket2::{Protocol, Type};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::timeout;
 
 use self::connection::Connection;
+pub use self::port::TcpPort;
 use self::queue::Queue;
-use super::listen;
-use super::log_limit::LogLimit;
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{self, FramingError};
 
 /// How long a peer may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that the kernel keeps for us until we accept them.
-const BACKLOG: i32 = 1024;
-/// The wait after the system has refused us another connection.
-const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// What one connection, and all of them, may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLimits {
     /// The most that one message may hold.
     pub framing: sip::Limits,
-    /// How long a connection may bring nothing.
+    /// How long a connection may bring nothing. Default 10 min, several times the usual gap between pings.
     pub idle: Duration,
-    /// How long a message that has begun may take to be whole.
+    /// How long a message that has begun may take to be whole. Default 30 s.
     pub header: Duration,
-    /// Open connections of all workers.
+    /// Open connections of all workers. Default 10 000.
     pub max_connections: usize,
-    /// Messages that may wait for one peer to read. They may hold 1 MiB together.
+    /// Messages that may wait for one peer to read. They may hold 1 MiB together. Default 256.
     pub queue: usize,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            framing: sip::Limits::default(),
+            idle: Duration::from_secs(600),
+            header: Duration::from_secs(30),
+            max_connections: 10_000,
+            queue: 256,
+        }
+    }
 }
 
 /// Why a message was not queued.
@@ -108,9 +115,11 @@ struct Table {
     is_closing: bool,
 }
 
+/// What an attempt to connect will tell.
+type Attempt = watch::Receiver<Option<Result<(), ConnectError>>>;
+
 enum Peer {
-    /// What the attempt that is under way will tell.
-    Connecting(watch::Receiver<Option<Result<(), ConnectError>>>),
+    Connecting(Attempt),
     Open(Arc<Queue>),
 }
 
@@ -155,10 +164,10 @@ impl Connections {
         self.len() == 0
     }
 
-    /// Writes what waits, closes every connection and lets none in, until `deadline` at most.
+    /// Writes what waits, closes every connection and lets none in; takes `limit` at most.
     ///
     /// The workers that hold the connections must go on until then.
-    pub async fn close_all(&self, deadline: Instant) {
+    pub async fn close_all(&self, limit: Duration) {
         {
             let mut table = self.lock();
             table.is_closing = true;
@@ -177,7 +186,7 @@ impl Connections {
                 ended.await;
             }
         };
-        if timeout_at(deadline.into(), all_ended).await.is_err() {
+        if timeout(limit, all_ended).await.is_err() {
             tracing::warn!(count = self.len(), "connections not closed in time");
         }
     }
@@ -187,7 +196,7 @@ impl Connections {
         &self,
         peer: SocketAddr,
         receiver: Rc<dyn Receive>,
-    ) -> Result<Option<watch::Receiver<Option<Result<(), ConnectError>>>>, ConnectError> {
+    ) -> Result<Option<Attempt>, ConnectError> {
         let mut table = self.lock();
         match table.peers.get(&peer) {
             Some(Peer::Open(queue)) if !queue.is_closed() => return Ok(None),
@@ -235,7 +244,11 @@ impl Connections {
         let mut table = self.lock();
         table.check(&self.0.limits)?;
         table.open += 1;
-        table.peers.insert(peer, Peer::Open(Arc::clone(&queue)));
+        // A peer that comes from one port to two of ours keeps the later connection.
+        if let Some(Peer::Open(earlier)) = table.peers.insert(peer, Peer::Open(Arc::clone(&queue)))
+        {
+            earlier.close();
+        }
         drop(table);
         task::spawn_local(self.clone().serve(stream, queue, source, receiver));
         Ok(())
@@ -294,49 +307,5 @@ impl Drop for Open<'_> {
     }
 }
 
-/// One worker's listening socket of one address.
-pub struct TcpPort {
-    listener: TcpListener,
-    local: SocketAddr,
-}
-
-impl TcpPort {
-    /// Listens at this address, beside the other workers.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = listen::bind(address, Type::STREAM, Protocol::TCP)?;
-        socket.listen(BACKLOG)?;
-        let listener = TcpListener::from_std(socket.into())?;
-        Ok(Self { local: listener.local_addr()?, listener })
-    }
-
-    /// The address that is listened at.
-    pub fn local(&self) -> SocketAddr {
-        self.local
-    }
-
-    /// Takes in every connection that comes, until the socket fails.
-    ///
-    /// A connection beyond the limit is closed at once, and so is one while we are closing.
-    pub async fn accept(&self, connections: &Connections, receiver: Rc<dyn Receive>) -> io::Error {
-        let (refusals, failures) = (LogLimit::default(), LogLimit::default());
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, peer)) => {
-                    if let Err(reason) = connections.adopt(stream, peer, Rc::clone(&receiver))
-                        && let Some(count) = refusals.count()
-                    {
-                        tracing::warn!(%peer, %reason, count, "connections refused");
-                    }
-                    task::yield_now().await;
-                }
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return error,
-                Err(error) => {
-                    if let Some(count) = failures.count() {
-                        tracing::warn!(local = %self.local, %error, count, "connections not accepted");
-                    }
-                    sleep(EXHAUSTED).await;
-                }
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use crate::xmpp::stream::Component;
 use crate::xmpp::stream::component::{CloseReason, ComponentConfig, StreamError};
 
 /// How a component reaches its server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ComponentLink {
     /// The server: a name or an address.
     pub host: String,

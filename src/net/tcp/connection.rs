@@ -76,8 +76,7 @@ impl Connection<'_> {
 
     async fn read(&self) -> End {
         let mut framer = StreamFramer::new(self.limits.framing);
-        let mut deadline = clock::now() + self.limits.idle;
-        let mut timer = pin!(sleep_until(deadline.into()));
+        let mut timer = pin!(sleep_until((clock::now() + self.limits.idle).into()));
         loop {
             tokio::select! {
                 ready = self.stream.readable() => if let Err(error) = ready { return error.into() },
@@ -97,8 +96,7 @@ impl Connection<'_> {
                 Err(error) => return error.into(),
             };
             let goes_on = was_inside && delivered == 0;
-            if let Some(later) = self.deadline(framer.is_inside_message(), goes_on) {
-                deadline = later;
+            if let Some(deadline) = self.deadline(framer.is_inside_message(), goes_on) {
                 timer.as_mut().reset(deadline.into());
             }
             if len == SCRATCH {
@@ -127,7 +125,10 @@ impl Connection<'_> {
                 Ok(None) => return Ok(frames),
                 Err(error) => {
                     let reply = self.receiver.refuse(framer.refused(), &error, self.source);
-                    reply.map(|reply| self.queue.push(reply));
+                    if let Some(reply) = reply {
+                        // A peer that does not read goes without.
+                        let _ = self.queue.push(reply);
+                    }
                     return Err(error);
                 }
             }

@@ -33,12 +33,19 @@ pub(super) async fn addresses(
     let Some(resolver) = resolver else {
         return Ok(lookup_host((host, link.port)).await?.collect());
     };
-    let mut found = Vec::new();
+    let (mut found, mut failure) = (Vec::new(), None);
     for (host, port) in servers(link, host, resolver).await? {
-        let addresses = resolver.addresses(&host, Families::V4First).await?;
-        found.extend(addresses.into_iter().map(|ip| SocketAddr::from((ip, port))));
+        match resolver.addresses(&host, Families::V4First).await {
+            Ok(addresses) => {
+                found.extend(addresses.into_iter().map(|ip| SocketAddr::from((ip, port))))
+            }
+            Err(error) => failure = Some(error),
+        }
     }
-    Ok(found)
+    match failure.filter(|_| found.is_empty()) {
+        Some(error) => Err(error.into()),
+        None => Ok(found),
+    }
 }
 
 /// The servers that SRV records name; the host itself where there are none.
