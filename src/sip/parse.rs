@@ -166,13 +166,13 @@ mod tests {
     #[test]
     fn a_thousand_headers_and_a_huge_line_are_refused() {
         let start = "OPTIONS sip:a SIP/2.0\r\n".to_owned();
-        let many = start.clone() + &"A: b\r\n".repeat(1000) + "\r\n";
+        let many = format!("{start}{}\r\n", "A: b\r\n".repeat(1000));
         assert_eq!(refused(many.as_bytes()), ParseError::HeaderCount);
-        let long = start.clone() + "A: " + &"b".repeat(20_000) + "\r\n\r\n";
+        let long = format!("{start}A: {}\r\n\r\n", "b".repeat(20_000));
         assert_eq!(refused(long.as_bytes()), ParseError::Line);
         let uri = format!("OPTIONS sip:{} SIP/2.0\r\n\r\n", "b".repeat(20_000));
         assert_eq!(refused(uri.as_bytes()), ParseError::Line);
-        let huge = start + "A: " + &"b".repeat(1 << 20) + "\r\n\r\n";
+        let huge = format!("{start}A: {}\r\n\r\n", "b".repeat(1 << 20));
         assert_eq!(refused(huge.as_bytes()), ParseError::HeaderBlock);
     }
 
