@@ -3,6 +3,7 @@
 mod listen;
 mod serve;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -10,9 +11,9 @@ use thiserror::Error;
 use crate::config::{Config, Listen, ParamError};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::modules;
-use crate::net::dns::DnsError;
 use crate::script;
 use crate::script::check::Checker;
+use crate::script::export::Kind;
 use crate::script::import::Sources;
 
 /// Why the server did not start, or stopped.
@@ -36,9 +37,6 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The system's name servers are unknown.
-    #[error("cannot find the name servers")]
-    Dns(#[source] DnsError),
     /// The system refuses a thread, a signal or a runtime.
     #[error("cannot start: {what}")]
     System {
@@ -87,4 +85,20 @@ fn sound_script(config: &Config) -> Result<Sources, ServeError> {
     let errors: Vec<_> =
         findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
     if errors.is_empty() { Ok(sources) } else { Err(ServeError::Script(errors)) }
+}
+
+/// The errors in a piece of a script, as documentation shows it, with every parameter at its default.
+///
+/// A piece without a route is taken for the inside of `request_route`; warnings do not count.
+pub fn check_snippet(text: &str) -> Result<(), ParamError> {
+    let route = Kind::Request.function();
+    let is_route = |line: &str| line.starts_with("fn ") && line.contains("_route");
+    let text = match text.lines().any(is_route) {
+        true if text.contains(&format!("fn {route}(")) => text.to_owned(),
+        true => format!("{text}\nfn {route}() {{}}\n"),
+        false => format!("fn {route}() {{\n{text}\n}}\n"),
+    };
+    let mut findings = checker(&Config::with_defaults(Path::new("")))?.check_text("snippet", &text);
+    findings.retain(|finding| finding.severity == Severity::Error);
+    if findings.is_empty() { Ok(()) } else { Err(ParamError(findings)) }
 }

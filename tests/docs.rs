@@ -11,7 +11,7 @@ fn every_rhai_block_compiles() {
     let blocks = blocks("rhai");
     assert!(!blocks.is_empty(), "no script in the documentation");
     for block in blocks {
-        if let Err(findings) = sipjab::script::check_snippet(&block.text) {
+        if let Err(findings) = sipjab::server::check_snippet(&block.text) {
             panic!("{}:\n{}\n{findings}", block.place, block.text);
         }
     }

@@ -44,7 +44,8 @@ pub fn engine(config: &ScriptConfig, exports: &Exports) -> Engine {
             let is_late = || Route::current_deadline().is_some_and(|end| clock::now() > end);
             (operations % DEADLINE_STEP == 0 && is_late()).then_some(Dynamic::UNIT)
         })
-        .register_fn("sleep", |_: i64| no_sleep());
+        .register_fn("sleep", |_: i64| no_sleep())
+        .register_fn("sleep", |_: f64| no_sleep());
     exports.register(&mut engine);
     engine
 }
@@ -304,3 +305,6 @@ fn compile_error(file: &str, error: &EvalAltResult) -> CompileError {
 fn is_exit(error: &EvalAltResult) -> bool {
     matches!(error.unwrap_inner(), EvalAltResult::Exit(..))
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,3 +94,6 @@ pub trait Router {
     /// A word that no other message of ours has.
     fn unique_id(&self) -> String;
 }
+
+#[cfg(test)]
+pub(crate) mod recording;

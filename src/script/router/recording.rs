@@ -1,0 +1,172 @@
+//! A server for tests: it writes down what scripts have it do, and knows what the test tells it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Contact, Router, Verdict, Waiting};
+use crate::clock;
+use crate::gateway::OutgoingStanza;
+use crate::script::error::RouteError;
+use crate::script::export::Kind;
+use crate::script::route::{FromXmpp, Route};
+use crate::sip::Message;
+use crate::sip::transaction::KeySeed;
+use crate::sip::transport::{Source, Transport};
+use crate::xmpp::{Stanza, StanzaError};
+
+/// Answers for `sip.example` and keeps a journal.
+#[derive(Default)]
+pub(crate) struct Recording {
+    journal: RefCell<Vec<String>>,
+    /// Contacts by URI.
+    pub(crate) contacts: RefCell<BTreeMap<String, Contact>>,
+    /// What becomes of stanzas; without it they are handed over.
+    pub(crate) verdict: RefCell<Option<Verdict>>,
+    /// What becomes of relayed messages.
+    pub(crate) relay_error: RefCell<Option<RouteError>>,
+    /// Relays and stanzas wait as long as this is set.
+    pub(crate) is_busy: Rc<Cell<bool>>,
+}
+
+impl Recording {
+    /// What was done since the last look, one line each.
+    pub(crate) fn journal(&self) -> Vec<String> {
+        self.journal.take()
+    }
+
+    fn note(&self, line: String) {
+        self.journal.borrow_mut().push(line);
+    }
+
+    /// Gives `value` once nothing is busy.
+    fn later<T: 'static>(&self, value: T) -> Waiting<T> {
+        let is_busy = self.is_busy.clone();
+        let mut value = Some(value);
+        Box::pin(std::future::poll_fn(move |_| match is_busy.get() {
+            true => Poll::Pending,
+            false => Poll::Ready(value.take().expect("a future that is ready is not polled")),
+        }))
+    }
+}
+
+impl Router for Recording {
+    fn reply_stateless(&self, _: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
+        self.note(format!("sl {status} {reason}"));
+        Ok(())
+    }
+
+    fn new_transaction(&self, route: &mut Route) -> Result<(), RouteError> {
+        route.has_transaction = true;
+        self.note("transaction".to_owned());
+        Ok(())
+    }
+
+    fn reply(
+        &self,
+        _: &Route,
+        status: u16,
+        reason: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(), RouteError> {
+        let headers = headers.iter().map(|(name, value)| format!(" {name}: {value}"));
+        self.note(format!("reply {status} {reason}{}", headers.collect::<String>()));
+        Ok(())
+    }
+
+    fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>> {
+        let next_hop = route.destination.iter().map(|uri| format!(" by {uri}")).collect::<String>();
+        self.note(format!("relay {}{next_hop}", route.message.request_uri()));
+        self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
+    }
+
+    fn send_stanza(
+        &self,
+        _: &Route,
+        stanza: OutgoingStanza,
+        wants_hand_over: bool,
+    ) -> Waiting<Verdict> {
+        self.note(format!("stanza from {} to {}", stanza.from, stanza.to));
+        let success = || if wants_hand_over { (200, "OK") } else { (202, "Accepted") };
+        let verdict = self.verdict.borrow().clone();
+        self.later(verdict.unwrap_or_else(|| {
+            let (status, reason) = success();
+            Verdict::new(status, reason)
+        }))
+    }
+
+    fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError> {
+        if let Some(xmpp) = &mut route.xmpp {
+            xmpp.is_refused = true;
+        }
+        let text = error.text.unwrap_or_default();
+        self.note(format!("refuse {} {text}", error.condition.name()));
+        Ok(())
+    }
+
+    fn is_myself(&self, host: &str, _: Option<u16>) -> bool {
+        host == "sip.example"
+    }
+
+    fn save(&self, _: &mut Route, table: &str) -> Result<bool, RouteError> {
+        self.note(format!("save {table}"));
+        Ok(true)
+    }
+
+    fn contact(&self, table: &str, uri: &str) -> Option<Contact> {
+        self.contacts.borrow().get(uri).filter(|_| table == "location").cloned()
+    }
+
+    fn unique_id(&self) -> String {
+        "unique".to_owned()
+    }
+}
+
+/// A request of `juliet@sip.example` that has come over UDP; `more` are header lines and the body.
+pub(crate) fn request(method: &str, uri: &str, more: &str) -> Message {
+    let text = format!(
+        "{method} {uri} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 192.0.2.7:5062;branch=z9hG4bK1\r\n\
+         Max-Forwards: 70\r\n\
+         From: \"Juliet\" <sip:juliet@sip.example>;tag=a1\r\n\
+         To: <{uri}>\r\n\
+         Call-ID: call-1\r\n\
+         CSeq: 7 {method}\r\n\
+         User-Agent: test\r\n\
+         {more}"
+    );
+    let text = if text.contains("\r\n\r\n") { text } else { format!("{text}\r\n") };
+    Message::parse(Bytes::from(text)).expect("the request is well formed")
+}
+
+/// A run about a message, with ten seconds of time.
+pub(crate) fn route(kind: Kind, message: Message, router: &Rc<Recording>) -> Box<Route> {
+    let address = |text: &str| text.parse().expect("an address with a port");
+    let source = Source {
+        transport: Transport::Udp,
+        peer: address("192.0.2.7:5062"),
+        local: address("192.0.2.1:5060"),
+    };
+    let key = KeySeed::new().by_branch("z9hG4bK1", "192.0.2.7", Some(5062), "MESSAGE");
+    let key = key.expect("the branch has the cookie");
+    let deadline = clock::now() + Duration::from_secs(10);
+    Box::new(Route::new(kind, message, source, key, router.clone(), deadline))
+}
+
+/// A run about a MESSAGE to `romeo@xmpp.example`.
+pub(crate) fn message_route(router: &Rc<Recording>) -> Box<Route> {
+    let text = "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nHello";
+    route(Kind::Request, request("MESSAGE", "sip:romeo@xmpp.example", text), router)
+}
+
+/// A run about a stanza to `juliet@sip.example`.
+pub(crate) fn stanza_route(stanza: Stanza, router: &Rc<Recording>) -> Box<Route> {
+    let message = request("MESSAGE", "sip:juliet@sip.example", "");
+    let mut route = route(Kind::XmppMessage, message, router);
+    route.xmpp = Some(FromXmpp { stanza, is_refused: false });
+    route
+}
