@@ -70,7 +70,7 @@ fn lookup(route: &mut Route, _: &Config, table: ImmutableString) -> Result<bool,
     match route.router().contact(&table, route.message.request_uri()) {
         Some(contact) => {
             route.message.set_request_uri(&contact.uri)?;
-            route.destination = contact.received.map(Into::into);
+            route.destination = Some(contact.received.unwrap_or(contact.uri).into());
             Ok(true)
         }
         None => Ok(false),
