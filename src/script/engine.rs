@@ -46,6 +46,14 @@ pub fn engine(config: &ScriptConfig, exports: &Exports) -> Engine {
         })
         .register_fn("sleep", |_: i64| no_sleep())
         .register_fn("sleep", |_: f64| no_sleep());
+    // What a script catches: its text, and the reply that it would have become.
+    engine
+        .register_type_with_name::<RouteError>("RouteError")
+        .register_fn("to_string", |error: &mut RouteError| error.to_string())
+        .register_fn("to_debug", |error: &mut RouteError| error.to_string())
+        .register_fn("+", |text: &str, error: RouteError| format!("{text}{error}"))
+        .register_get("status", |error: &mut RouteError| i64::from(error.status().0))
+        .register_get("reason", |error: &mut RouteError| error.status().1.to_owned());
     exports.register(&mut engine);
     engine
 }
@@ -137,7 +145,11 @@ impl Bundle {
         let mut calls = BTreeMap::new();
         for function in script.iter_functions() {
             if function.params.is_empty() && Kind::of_function(function.name).is_some() {
-                let call = compile(&engine, &sources.name, &format!("{}();", function.name))?;
+                let call = engine.compile(format!("{}();", function.name));
+                let call = call.map_err(|error| CompileError {
+                    file: sources.name.clone(),
+                    error: error.to_string(),
+                })?;
                 calls.insert(function.name.to_owned(), call);
             }
         }
@@ -217,11 +229,14 @@ impl Bundle {
             inner = cause;
         }
         let position = inner.position();
-        if let (Some(line), Some(column)) = (position.line(), position.position()) {
-            at = format!("{at}:{line}:{column}");
+        match (position.line(), position.position()) {
+            // The call of the route itself, not the script's text.
+            (Some(1), Some(1)) => {}
+            (Some(line), Some(column)) => at = format!("{at}:{line}:{column}"),
+            _ => {}
         }
         match route_error(error) {
-            Some(error) => ScriptError::Function { error: error.clone(), at },
+            Some(error) => ScriptError::Function { error, at },
             None if matches!(inner, EvalAltResult::ErrorTerminated(..)) => {
                 ScriptError::Function { error: RouteError::Deadline, at }
             }
@@ -288,10 +303,14 @@ fn compile(engine: &Engine, name: &str, text: &str) -> Result<AST, CompileError>
         file: name.to_owned(),
         error: error.to_string(),
     };
-    let constants = engine.compile(text).map_err(|e| error(&e))?;
+    let mut top_level = engine.compile(text).map_err(|e| error(&e))?;
+    top_level.clear_functions();
     let mut scope = Scope::new();
-    for (constant, _, value) in constants.iter_literal_variables(true, false) {
-        scope.push_constant_dynamic(constant.to_owned(), value);
+    engine.run_ast_with_scope(&mut scope, &top_level).map_err(|e| error(&e))?;
+    let variables = scope.iter().filter(|(_, is_constant, _)| !is_constant);
+    let variables: Vec<_> = variables.map(|(name, ..)| name.to_owned()).collect();
+    for name in variables {
+        scope.remove::<Dynamic>(&name);
     }
     let mut script = engine.compile_with_scope(&scope, text).map_err(|e| error(&e))?;
     script.set_source(name);

@@ -95,14 +95,13 @@ fn check_kind(export: &Export, found: Kind) -> Result<(), RouteError> {
 
 /// Carries an error through the script, which may catch it.
 fn into_rhai(error: RouteError) -> Box<EvalAltResult> {
-    let text = error.to_string();
-    EvalAltResult::ErrorSystem(text, Box::new(error)).into()
+    EvalAltResult::ErrorRuntime(Dynamic::from(error), Position::NONE).into()
 }
 
 /// The error of ours that ended a script.
-pub(super) fn route_error(error: &EvalAltResult) -> Option<&RouteError> {
+pub(super) fn route_error(error: &EvalAltResult) -> Option<RouteError> {
     match error.unwrap_inner() {
-        EvalAltResult::ErrorSystem(_, source) => source.downcast_ref(),
+        EvalAltResult::ErrorRuntime(value, _) => value.clone().try_cast(),
         _ => None,
     }
 }
