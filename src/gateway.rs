@@ -1,6 +1,7 @@
-//! SIP ⇄ XMPP as pure functions over tables: addresses, errors and messages of both networks.
+//! SIP ⇄ XMPP as pure functions over tables: addresses, errors and messages of both networks; and the small
+//! machines that keep messages in order and know what became of them.
 //!
-//! Nothing here does IO, reads a clock or invents an identifier; what must be unique is passed in.
+//! Nothing here does IO or reads a clock. What must be unique is passed in, but for the ids of pings.
 
 mod address;
 mod charset;
@@ -32,7 +33,7 @@ pub use cpim::Cpim;
 pub use dialect::{Addressing, Dialect, Kamailio, Side};
 pub use envelope::receipt_for;
 pub use error::MessageError;
-pub use handover::{Addresses, Fate, Handover};
+pub use handover::{Fate, Handover, OutgoingStanzaMeta};
 pub use lanes::Lanes;
 pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;

@@ -3,13 +3,17 @@
 //! Behind the stanzas for a domain goes a ping (XEP-0199) to that domain. Servers process a stream in order, so its
 //! answer says that all before it was taken, and an error that came before it is the fate of its stanza.
 
+mod domain;
+
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 
+use self::domain::{Domain, Ping, Slot};
 use super::OutgoingStanza;
-use crate::xmpp::{Jid, Kind, Stanza, StanzaError, Writer, ns};
+use crate::xmpp::{Jid, Kind, Stanza, StanzaError, Writer, jid, ns};
 
 /// IQ replies and error stanzas that may wait.
 const MAX_REPLIES: usize = 10_000;
@@ -27,9 +31,11 @@ pub enum Fate {
     Expired,
 }
 
-/// Whose fate it is.
+/// What is left of a stanza when its fate is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses {
+pub struct OutgoingStanzaMeta {
+    /// Its `id`.
+    pub id: String,
     /// The recipient.
     pub to: Jid,
     /// The sender.
@@ -37,43 +43,43 @@ pub struct Addresses {
 }
 
 /// Stanzas on their way to be taken. `W` is whom to tell.
+///
+/// The fates of stanzas to one domain become known in the order in which these were pushed, but for
+/// failures, which come early.
+#[derive(Debug)]
 pub struct Handover<W> {
     own_domain: Box<str>,
     limit: usize,
     timeout: Duration,
     is_ready: bool,
-    /// IQ replies and error stanzas, whose fate nobody asks for.
-    replies: VecDeque<Vec<u8>>,
-    /// Not yet written, in order.
-    waiting: VecDeque<Entry<W>>,
-    /// Written, in order; `None` where the fate is known. The first has the number `first`.
-    written: VecDeque<Option<Entry<W>>>,
-    first: u64,
-    /// The numbers of what is written, by id.
-    by_id: AHashMap<String, u64>,
-    open: usize,
-    domains: AHashMap<Box<str>, Domain>,
-    /// Makes ping ids that nobody can guess.
-    secret: ahash::RandomState,
-    pings: u64,
-    fates: VecDeque<(W, Addresses, Fate)>,
+    /// Not yet written.
+    queue: VecDeque<Queued<W>>,
+    /// Replies in the queue.
+    replies: usize,
+    /// Stanzas in the queue and slots of domains.
+    len: usize,
+    /// Those that something was written to and that have not answered for it. Each has a slot, so
+    /// there are no more of them than stanzas.
+    domains: AHashMap<Arc<str>, Domain<W>>,
+    /// What the ids of stanzas and pings stand for that are out.
+    ids: AHashMap<String, Meaning>,
+    /// Domains that have slots and no ping.
+    to_ping: Vec<Arc<str>>,
+    /// No later than the first deadline there is.
+    wake_at: Option<Instant>,
+    fates: VecDeque<(W, OutgoingStanzaMeta, Fate)>,
 }
 
-struct Entry<W> {
-    stanza: OutgoingStanza,
-    waiter: W,
-    deadline: Instant,
+#[derive(Debug)]
+enum Queued<W> {
+    Stanza { stanza: OutgoingStanza, waiter: W, deadline: Instant },
+    Reply(Vec<u8>),
 }
 
-/// What is written to one domain and not answered for.
-#[derive(Default)]
-struct Domain {
-    /// The id of the ping that is out, and until when it counts.
-    ping: Option<(String, Instant)>,
-    /// What it answers for.
-    covered: Vec<u64>,
-    /// What the next one will answer for.
-    uncovered: Vec<u64>,
+#[derive(Debug)]
+enum Meaning {
+    Stanza { domain: Arc<str>, number: u64 },
+    Ping { domain: Arc<str> },
 }
 
 impl<W> Handover<W> {
@@ -84,33 +90,38 @@ impl<W> Handover<W> {
             limit,
             timeout,
             is_ready: false,
-            replies: VecDeque::new(),
-            waiting: VecDeque::new(),
-            written: VecDeque::new(),
-            first: 0,
-            by_id: AHashMap::new(),
-            open: 0,
+            queue: VecDeque::new(),
+            replies: 0,
+            len: 0,
             domains: AHashMap::new(),
-            secret: ahash::RandomState::new(),
-            pings: 0,
+            ids: AHashMap::new(),
+            to_ping: Vec::new(),
+            wake_at: None,
             fates: VecDeque::new(),
         }
     }
 
     /// Takes a stanza; gives back whom to tell when there is no room.
     pub fn push(&mut self, now: Instant, stanza: OutgoingStanza, waiter: W) -> Result<(), W> {
-        if self.waiting.len() + self.open >= self.limit {
+        if self.len >= self.limit {
             return Err(waiter);
         }
-        self.waiting.push_back(Entry { stanza, waiter, deadline: now + self.timeout });
+        let deadline = now + self.timeout;
+        if self.len == 0 {
+            self.wake_at = Some(deadline);
+        }
+        self.len += 1;
+        self.queue.push_back(Queued::Stanza { stanza, waiter, deadline });
         Ok(())
     }
 
-    /// Takes a stanza whose fate nobody asks for; false when there is no room.
+    /// Takes a stanza whose fate nobody asks for, such as an IQ reply; false when there is no room
+    /// and it was dropped. It keeps its place among the others and outlives the stream.
     pub fn push_reply(&mut self, bytes: Vec<u8>) -> bool {
-        let has_room = self.replies.len() < MAX_REPLIES;
+        let has_room = self.replies < MAX_REPLIES;
         if has_room {
-            self.replies.push_back(bytes);
+            self.replies += 1;
+            self.queue.push_back(Queued::Reply(bytes));
         }
         has_room
     }
@@ -123,168 +134,239 @@ impl<W> Handover<W> {
     /// Tells that the stream is gone; what was not written waits for the next one.
     pub fn handle_closed(&mut self) {
         self.is_ready = false;
-        self.domains.clear();
-        for number in self.first..self.first + self.written.len() as u64 {
-            self.settle(number, |_| Fate::Lost);
+        self.ids.clear();
+        self.to_ping.clear();
+        for (_, mut domain) in std::mem::take(&mut self.domains) {
+            while let Some(slot) = domain.pop() {
+                self.len -= 1;
+                self.fates.extend(slot.told(Fate::Lost));
+            }
         }
     }
 
-    /// Appends what may leave now, about `max` bytes at most.
+    /// Appends what may leave now, about `max` bytes, and the pings that go behind it.
+    ///
+    /// There may be something new after each `push`, `push_reply` and `handle_*`. A stanza whose time is over
+    /// holds up what is behind it until [`handle_timeout`](Self::handle_timeout), which is due then.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>, max: usize) {
         if !self.is_ready {
             return;
         }
-        while out.len() < max
-            && let Some(reply) = self.replies.pop_front()
+        let end = out.len().saturating_add(max);
+        while out.len() < end
+            && let Some(queued) = self.queue.pop_front_if(|queued| !queued.is_due(now))
         {
-            out.extend_from_slice(&reply);
+            match queued {
+                Queued::Reply(bytes) => {
+                    self.replies -= 1;
+                    out.extend_from_slice(&bytes);
+                }
+                Queued::Stanza { stanza, waiter, deadline } => {
+                    out.extend_from_slice(&stanza.bytes);
+                    self.note_written(stanza, waiter, deadline);
+                }
+            }
         }
-        while out.len() < max
-            && let Some(mut entry) = self.waiting.pop_front()
-        {
-            out.append(&mut entry.stanza.bytes);
-            self.note_written(entry);
-        }
-        self.write_pings(now, out);
+        self.write_pings(out);
     }
 
     /// Takes what the stream brought; true when it was an answer to us and nothing is left to do.
     pub fn handle_stanza(&mut self, stanza: &Stanza) -> bool {
-        match (stanza.kind(), stanza.type_attribute().as_deref()) {
-            (Kind::Iq, Some("result" | "error")) => self.handle_pong(stanza),
-            (Kind::Message, Some("error")) => self.handle_error(stanza),
+        let is_error = stanza.is_error();
+        if !is_error && stanza.type_attribute().as_deref() != Some("result") {
+            return false;
+        }
+        let is_iq = stanza.kind() == Kind::Iq;
+        match stanza.id().and_then(|id| self.ids.get(&*id)) {
+            Some(Meaning::Ping { domain }) if is_iq => {
+                let domain = Arc::clone(domain);
+                is_from(stanza, &domain) && self.handle_pong(&domain)
+            }
+            Some(Meaning::Stanza { domain, number }) if is_error && !is_iq => {
+                let (domain, number) = (Arc::clone(domain), *number);
+                self.handle_error(stanza, &domain, number)
+            }
             _ => false,
         }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called.
+    ///
+    /// It may find nothing to do then, because deadlines that are met are not looked for.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let waiting = self.waiting.front().map(|entry| entry.deadline);
-        let written = self.written.front().and_then(Option::as_ref).map(|entry| entry.deadline);
-        waiting.into_iter().chain(written).min()
+        self.wake_at.filter(|_| self.len > 0)
     }
 
     /// Tells that time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(entry) = self.waiting.pop_front_if(|entry| entry.deadline <= now) {
-            self.fates.push_back(entry.told(Fate::Expired));
+        if self.next_deadline().is_none_or(|deadline| deadline > now) {
+            return;
         }
-        while let Some(Some(entry)) = self.written.front()
-            && entry.deadline <= now
-        {
-            self.settle(self.first, |_| Fate::Expired);
-        }
-        let is_open = |numbers: &mut Vec<u64>, first| {
-            numbers.retain(|number| *number >= first);
-            !numbers.is_empty()
-        };
-        self.domains.retain(|_, domain| {
-            domain.ping.take_if(|(_, until)| *until <= now);
-            let covered = is_open(&mut domain.covered, self.first);
-            is_open(&mut domain.uncovered, self.first) || covered || domain.ping.is_some()
-        });
+        self.expire_queue(now);
+        self.expire_domains(now);
+        let waiting = self.queue.iter().find_map(Queued::deadline);
+        let written = self.domains.values().filter_map(Domain::deadline);
+        self.wake_at = written.chain(waiting).min();
     }
 
     /// The next fate to tell.
-    pub fn poll_fate(&mut self) -> Option<(W, Addresses, Fate)> {
+    pub fn poll_fate(&mut self) -> Option<(W, OutgoingStanzaMeta, Fate)> {
         self.fates.pop_front()
     }
 
-    /// Is nothing under way?
+    /// Is nothing under way, nothing to send and nothing to tell?
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.open == 0 && self.replies.is_empty()
+        self.is_empty() && self.queue.is_empty() && self.fates.is_empty()
     }
 
-    fn note_written(&mut self, entry: Entry<W>) {
-        let number = self.first + self.written.len() as u64;
-        let name = entry.stanza.to.domain().as_str();
-        match self.domains.get_mut(name) {
-            Some(domain) => domain.uncovered.push(number),
+    /// Stanzas that count towards the limit: those that wait, and those that the domain has not
+    /// answered for, even if they have failed meanwhile.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Does no stanza count towards the limit?
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn note_written(&mut self, stanza: OutgoingStanza, waiter: W, deadline: Instant) {
+        let OutgoingStanza { id, to, from, .. } = stanza;
+        let name = to.domain().as_str();
+        let domain = match self.domains.get_key_value(name) {
+            Some((domain, _)) => Arc::clone(domain),
             None => {
-                let domain = Domain { uncovered: vec![number], ..Domain::default() };
-                self.domains.insert(name.into(), domain);
+                let domain = Arc::<str>::from(name);
+                self.to_ping.push(Arc::clone(&domain));
+                domain
             }
-        }
-        self.by_id.insert(entry.stanza.id.clone(), number);
-        self.written.push_back(Some(entry));
-        self.open += 1;
+        };
+        let slots = self.domains.entry(Arc::clone(&domain)).or_default();
+        let number = slots.end();
+        self.ids.insert(id.clone(), Meaning::Stanza { domain, number });
+        slots.push(Slot::new(deadline, waiter, OutgoingStanzaMeta { id, to, from }));
     }
 
-    fn write_pings(&mut self, now: Instant, out: &mut Vec<u8>) {
-        for (name, domain) in &mut self.domains {
-            if domain.ping.is_some() || domain.uncovered.is_empty() {
+    fn write_pings(&mut self, out: &mut Vec<u8>) {
+        for name in self.to_ping.drain(..) {
+            let Some(domain) = self.domains.get_mut(&name) else { continue };
+            if domain.ping.is_some() {
                 continue;
             }
-            self.pings += 1;
-            let id = format!("{:016x}", self.secret.hash_one((name, self.pings)));
+            let id = format!("{:016x}", rand::random::<u64>());
             Writer::new(out)
                 .start("iq")
                 .attr("type", "get")
                 .attr("from", &self.own_domain)
-                .attr("to", name)
+                .attr("to", &name)
                 .attr("id", &id)
                 .empty("ping", ns::PING)
                 .finish();
-            domain.ping = Some((id, now + self.timeout));
-            domain.covered.append(&mut domain.uncovered);
+            domain.ping = Some(Ping { id: id.clone(), covers: domain.end() });
+            self.ids.insert(id, Meaning::Ping { domain: name });
         }
     }
 
-    /// Only the domain that was asked can answer; a user of it cannot.
-    fn handle_pong(&mut self, stanza: &Stanza) -> bool {
-        let (Some(from), Some(id)) = (stanza.from(), stanza.id()) else { return false };
-        let Some(domain) = self.domains.get_mut(from.as_ref()) else { return false };
-        if domain.ping.take_if(|(sent, _)| *sent == *id).is_none() {
-            return false;
-        }
-        let covered = std::mem::take(&mut domain.covered);
-        if domain.uncovered.is_empty() {
-            self.domains.remove(from.as_ref());
-        }
-        for number in covered {
-            self.settle(number, |_| Fate::HandedOver);
-        }
+    fn handle_pong(&mut self, name: &Arc<str>) -> bool {
+        let domain = self.domains.get_mut(name);
+        let Some(ping) = domain.and_then(|domain| domain.ping.take()) else { return false };
+        self.ids.remove(&ping.id);
+        self.settle(name, &Fate::HandedOver, |domain| domain.start() < ping.covers);
         true
     }
 
-    fn handle_error(&mut self, stanza: &Stanza) -> bool {
-        let Some(number) = stanza.id().and_then(|id| self.by_id.get(id.as_ref()).copied()) else {
+    /// The fate of one stanza, if its recipient or the domain says so.
+    fn handle_error(&mut self, stanza: &Stanza, name: &Arc<str>, number: u64) -> bool {
+        let slot = self.domains.get_mut(name).and_then(|domain| domain.get_mut(number));
+        let Some(slot) = slot.filter(|slot| {
+            is_from(stanza, name) || slot.recipient().is_some_and(|to| is_from_user(stanza, to))
+        }) else {
             return false;
         };
-        let index = (number - self.first) as usize;
-        let recipient = self.written.get(index).and_then(Option::as_ref);
-        let (Some(recipient), Some(Ok(from))) = (recipient, stanza.from_jid()) else {
-            return false;
-        };
-        let to = &recipient.stanza.to;
-        if from.to_bare() != to.to_bare() && from.as_str() != to.domain().as_str() {
-            return false;
-        }
         let Some(error) = StanzaError::read(stanza) else { return false };
-        self.settle(number, |_| Fate::Failed(error));
+        let Some(told) = slot.take_told(Fate::Failed(error)) else { return false };
+        self.ids.remove(&told.1.id);
+        self.fates.push_back(told);
         true
     }
 
-    /// Notes the fate of what was written, unless it is known.
-    fn settle(&mut self, number: u64, fate: impl FnOnce(&OutgoingStanza) -> Fate) {
-        let Some(index) = number.checked_sub(self.first) else { return };
-        let entry = self.written.get_mut(index as usize).and_then(Option::take);
-        let Some(entry) = entry else { return };
-        self.open -= 1;
-        self.by_id.remove(&entry.stanza.id);
-        let fate = fate(&entry.stanza);
-        self.fates.push_back(entry.told(fate));
-        while self.written.pop_front_if(|entry| entry.is_none()).is_some() {
-            self.first += 1;
+    /// Tells one fate for the first slots of a domain, `while_true`; then sees to its next ping.
+    fn settle(&mut self, name: &Arc<str>, fate: &Fate, while_true: impl Fn(&Domain<W>) -> bool) {
+        let Some(domain) = self.domains.get_mut(name) else { return };
+        while while_true(domain)
+            && let Some(slot) = domain.pop()
+        {
+            self.len -= 1;
+            if let Some(told) = slot.told(fate.clone()) {
+                self.ids.remove(&told.1.id);
+                self.fates.push_back(told);
+            }
+        }
+        if let Some(ping) = domain.take_useless_ping() {
+            self.ids.remove(&ping.id);
+        }
+        if domain.is_empty() {
+            self.domains.remove(name);
+        } else if domain.ping.is_none() {
+            self.to_ping.push(Arc::clone(name));
+        }
+    }
+
+    fn expire(&mut self, stanza: OutgoingStanza, waiter: W) {
+        self.len -= 1;
+        let OutgoingStanza { id, to, from, .. } = stanza;
+        self.fates.push_back((waiter, OutgoingStanzaMeta { id, to, from }, Fate::Expired));
+    }
+
+    /// Takes the stanzas whose time is over from the front of the queue, from between the replies.
+    fn expire_queue(&mut self, now: Instant) {
+        let mut replies = Vec::new();
+        while let Some(queued) =
+            self.queue.pop_front_if(|queued| queued.deadline().is_none_or(|at| at <= now))
+        {
+            match queued {
+                Queued::Stanza { stanza, waiter, .. } => self.expire(stanza, waiter),
+                reply @ Queued::Reply(_) => replies.push(reply),
+            }
+        }
+        for reply in replies.into_iter().rev() {
+            self.queue.push_front(reply);
+        }
+    }
+
+    fn expire_domains(&mut self, now: Instant) {
+        let is_due = |domain: &Domain<W>| domain.deadline().is_some_and(|at| at <= now);
+        let due = self.domains.iter().filter(|(_, domain)| is_due(domain));
+        let due: Vec<_> = due.map(|(name, _)| Arc::clone(name)).collect();
+        for name in due {
+            self.settle(&name, &Fate::Expired, is_due);
         }
     }
 }
 
-impl<W> Entry<W> {
-    fn told(self, fate: Fate) -> (W, Addresses, Fate) {
-        let OutgoingStanza { to, from, .. } = self.stanza;
-        (self.waiter, Addresses { to, from }, fate)
+impl<W> Queued<W> {
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Stanza { deadline, .. } => Some(*deadline),
+            Self::Reply(_) => None,
+        }
     }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+}
+
+/// Whether the domain itself says it, not one of its users; without `from` our own server does.
+fn is_from(stanza: &Stanza, domain: &str) -> bool {
+    stanza.from().is_none_or(|from| {
+        *from == *domain || jid::parse(&from).is_ok_and(|from| from.as_str() == domain)
+    })
+}
+
+/// Whether this user says it, from whatever resource.
+fn is_from_user(stanza: &Stanza, user: &Jid) -> bool {
+    matches!(stanza.from_jid(), Some(Ok(from)) if from.to_bare() == user.to_bare())
 }
 
 #[cfg(test)]

@@ -37,8 +37,31 @@ impl Wire {
     }
 
     fn fates(&mut self) -> Vec<(&'static str, Fate)> {
-        std::iter::from_fn(|| self.handover.poll_fate()).map(|(id, _, fate)| (id, fate)).collect()
+        let told = std::iter::from_fn(|| self.handover.poll_fate());
+        told.inspect(|(id, stanza, _)| assert_eq!(stanza.id, *id))
+            .map(|(id, _, fate)| (id, fate))
+            .collect()
     }
+
+    fn pong(&mut self, domain: &str, sent: &str) -> bool {
+        self.hears(&format!("<iq type='result' from='{domain}' id='{}'/>", ping_id(sent)))
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.now += time;
+        self.handover.handle_timeout(self.now);
+    }
+}
+
+fn error(id: &str, from: &str) -> String {
+    format!(
+        "<message type='error' from='{from}' id='{id}'><error type='cancel'>\
+         <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+    )
+}
+
+fn not_found() -> Fate {
+    Fate::Failed(Condition::ItemNotFound.into())
 }
 
 fn ping_id(sent: &str) -> &str {
@@ -68,14 +91,10 @@ fn an_error_before_the_answer_is_the_fate() {
     let mut wire = Wire::ready(10);
     wire.push("a", "nobody@x.example").unwrap();
     let sent = wire.sent();
-    let error = "<message type='error' from='nobody@x.example' id='a'><error type='cancel'>\
-                 <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>";
-    assert!(wire.hears(error));
-    assert!(!wire.hears(error), "it is told once; a late one is for others");
-    let fates = wire.fates();
-    assert!(
-        matches!(&fates[..], [("a", Fate::Failed(e))] if e.condition == Condition::ItemNotFound)
-    );
+    let error = error("a", "nobody@x.example");
+    assert!(wire.hears(&error));
+    assert!(!wire.hears(&error), "it is told once; a late one is for others");
+    assert_eq!(wire.fates(), [("a", not_found())]);
     assert!(wire.hears(&format!("<iq type='error' from='x.example' id='{}'/>", ping_id(&sent))));
     assert_eq!(wire.fates(), []);
     assert!(wire.handover.is_idle());
@@ -86,13 +105,11 @@ fn nobody_else_can_answer() {
     let mut wire = Wire::ready(10);
     wire.push("a", "juliet@x.example").unwrap();
     let sent = wire.sent();
-    for from in ["mallory@x.example", "y.example"] {
-        assert!(!wire.hears(&format!("<iq type='result' from='{from}' id='{}'/>", ping_id(&sent))));
+    for from in ["mallory@x.example", "x.example/mallory", "y.example", "sip.example", ""] {
+        assert!(!wire.pong(from, &sent), "{from}");
     }
     assert!(!wire.hears("<iq type='result' from='x.example' id='guess'/>"));
-    let forged = "<message type='error' from='mallory@x.example' id='a'><error type='cancel'>\
-                  <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>";
-    assert!(!wire.hears(forged));
+    assert!(!wire.hears(&error("a", "mallory@x.example")));
     assert_eq!(wire.fates(), []);
 }
 
@@ -150,5 +167,146 @@ fn what_does_not_fit_comes_back() {
     wire.push("b", "juliet@x.example").unwrap();
     assert_eq!(wire.push("c", "juliet@x.example"), Err("c"), "written and waiting count");
     assert!(wire.handover.push_reply(b"<iq/>".to_vec()), "replies have their own room");
-    assert!(wire.sent().starts_with("<iq/><message id='b'/>"));
+    assert_eq!(wire.sent(), "<message id='b'/><iq/>", "in the order of pushing");
+}
+
+#[test]
+fn the_answer_may_be_an_error_or_lack_its_sender() {
+    for (kind, from) in
+        [("error", "from='x.example'"), ("result", ""), ("result", "from='X.Example.'")]
+    {
+        let mut wire = Wire::ready(10);
+        wire.push("a", "juliet@x.example").unwrap();
+        let sent = wire.sent();
+        assert!(wire.hears(&format!("<iq type='{kind}' {from} id='{}'/>", ping_id(&sent))));
+        assert_eq!(wire.fates(), [("a", Fate::HandedOver)], "{kind} {from}");
+        assert!(wire.handover.is_idle());
+    }
+}
+
+#[test]
+fn a_request_or_a_message_with_the_ids_of_ours_is_no_answer() {
+    let mut wire = Wire::ready(10);
+    wire.push("a", "juliet@x.example").unwrap();
+    let id = ping_id(&wire.sent()).to_owned();
+    assert!(!wire.hears(&format!("<iq type='get' from='x.example' id='{id}'/>")));
+    assert!(!wire.hears(&error(&id, "x.example")));
+    assert!(!wire.hears("<message from='juliet@x.example' id='a'/>"));
+    assert!(!wire.hears("<iq type='error' from='juliet@x.example' id='a'/>"));
+    assert_eq!(wire.fates(), []);
+}
+
+#[test]
+fn an_error_after_the_answer_is_for_others() {
+    let mut wire = Wire::ready(10);
+    wire.push("a", "juliet@x.example").unwrap();
+    let sent = wire.sent();
+    assert!(wire.pong("x.example", &sent));
+    assert!(!wire.hears(&error("a", "juliet@x.example")));
+    assert_eq!(wire.fates(), [("a", Fate::HandedOver)]);
+}
+
+#[test]
+fn the_domain_may_return_what_it_was_not_yet_asked_about() {
+    let mut wire = Wire::ready(10);
+    wire.push("a", "juliet@x.example").unwrap();
+    let sent = wire.sent();
+    for id in ["b", "c", "d"] {
+        wire.push(id, "nurse@x.example/r").unwrap();
+    }
+    wire.sent();
+    assert!(wire.hears(&error("c", "x.example")));
+    assert!(wire.pong("x.example", &sent));
+    assert_eq!(wire.fates(), [("c", not_found()), ("a", Fate::HandedOver)]);
+    let sent = wire.sent();
+    assert!(wire.pong("x.example", &sent));
+    assert_eq!(wire.fates(), [("b", Fate::HandedOver), ("d", Fate::HandedOver)]);
+    assert!(wire.handover.is_idle() && wire.handover.ids.is_empty());
+}
+
+#[test]
+fn a_pong_from_before_the_stream_broke_counts_no_more() {
+    let mut wire = Wire::ready(10);
+    wire.push("a", "juliet@x.example").unwrap();
+    let sent = wire.sent();
+    wire.handover.handle_closed();
+    wire.handover.handle_ready();
+    wire.push("b", "juliet@x.example").unwrap();
+    wire.sent();
+    assert!(!wire.pong("x.example", &sent));
+    assert_eq!(wire.fates(), [("a", Fate::Lost)]);
+}
+
+#[test]
+fn a_ping_that_is_not_answered_holds_up_nobody_for_ever() {
+    let mut wire = Wire::ready(10);
+    wire.push("a", "juliet@x.example").unwrap();
+    wire.sent();
+    wire.passes(TIMEOUT / 2);
+    wire.push("b", "juliet@x.example").unwrap();
+    assert_eq!(wire.sent(), "<message id='b'/>");
+    wire.passes(TIMEOUT / 2);
+    assert_eq!(wire.fates(), [("a", Fate::Expired)]);
+    assert_eq!(wire.handover.next_deadline(), Some(wire.now + TIMEOUT / 2));
+    let sent = wire.sent();
+    assert!(wire.pong("x.example", &sent));
+    assert_eq!(wire.fates(), [("b", Fate::HandedOver)]);
+    assert_eq!(wire.handover.next_deadline(), None);
+}
+
+#[test]
+fn what_is_over_leaves_the_queue_and_the_replies_stay() {
+    let mut wire = Wire::ready(10);
+    wire.handover.handle_closed();
+    wire.handover.push_reply(b"<iq id='1'/>".to_vec());
+    wire.push("a", "juliet@x.example").unwrap();
+    wire.handover.push_reply(b"<iq id='2'/>".to_vec());
+    wire.passes(TIMEOUT / 2);
+    wire.push("b", "juliet@x.example").unwrap();
+    wire.now += TIMEOUT / 2;
+    wire.handover.handle_ready();
+    assert_eq!(wire.sent(), "<iq id='1'/>", "nothing leaves when its time is over");
+    wire.passes(Duration::ZERO);
+    assert_eq!(wire.fates(), [("a", Fate::Expired)]);
+    assert!(wire.sent().starts_with("<iq id='2'/><message id='b'/><iq type='get'"));
+}
+
+#[test]
+fn no_more_leaves_than_was_asked_for() {
+    let mut wire = Wire::ready(10);
+    for id in ["a", "b", "c"] {
+        wire.push(id, "juliet@x.example").unwrap();
+    }
+    let mut out = b"before".to_vec();
+    wire.handover.poll_transmit(wire.now, &mut out, 20);
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.starts_with("before<message id='a'/><message id='b'/><iq"), "{out}");
+    assert!(wire.pong("x.example", &out));
+    assert_eq!(wire.fates(), [("a", Fate::HandedOver), ("b", Fate::HandedOver)]);
+    assert!(wire.sent().starts_with("<message id='c'/><iq"));
+}
+
+#[test]
+fn a_domain_that_fails_everything_and_answers_nothing_stays_within_the_limit() {
+    let mut wire = Wire::ready(3);
+    for id in ["a", "b", "c"] {
+        wire.push(id, "juliet@x.example").unwrap();
+        wire.sent();
+        assert!(wire.hears(&error(id, "x.example")));
+    }
+    assert_eq!(wire.handover.len(), 3);
+    assert_eq!(wire.push("d", "juliet@y.example"), Err("d"));
+    wire.fates();
+    wire.passes(TIMEOUT);
+    assert_eq!(wire.fates(), []);
+    assert!(wire.handover.is_idle() && wire.handover.domains.is_empty());
+}
+
+#[test]
+fn replies_that_do_not_fit_are_dropped() {
+    let mut wire = Wire::ready(1);
+    assert!((0..MAX_REPLIES).all(|_| wire.handover.push_reply(b" ".to_vec())));
+    assert!(!wire.handover.push_reply(b" ".to_vec()));
+    wire.push("a", "juliet@x.example").unwrap();
+    assert!(!wire.handover.is_idle());
 }
