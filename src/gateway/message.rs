@@ -12,7 +12,7 @@ use super::error::MessageError;
 use super::html;
 use super::mapping::{LargeMessages, Mapping};
 use super::request::{MAX_PAGER, OutgoingRequest, Pager, RequestIds};
-use super::text::{crlf_text, head, one_line, xml_text};
+use super::text::{head, one_line, xml_text};
 use crate::sip::{HeaderId, Message, Uri};
 use crate::xmpp::{Jid, Stanza, StanzaError};
 
@@ -251,7 +251,7 @@ fn body_for_sip<'a>(
     let markup = stanza.payload("html", html::NAMESPACE).filter(|_| mapping.html);
     match markup.and_then(|markup| html::html_document(markup.inner())) {
         Some(document) => ("text/html;charset=UTF-8", Cow::Owned(document)),
-        None => ("text/plain;charset=UTF-8", crlf_text(text)),
+        None => ("text/plain;charset=UTF-8", Cow::Borrowed(text)),
     }
 }
 

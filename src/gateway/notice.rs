@@ -8,7 +8,7 @@ use super::dialect::Side;
 use super::error::MessageError;
 use super::mapping::Mapping;
 use super::request::{OutgoingRequest, Pager, RequestIds};
-use super::text::{crlf_text, head, one_line, xml_text};
+use super::text::{head, one_line, xml_text};
 use crate::sip::{Message, Uri, standard_reason};
 use crate::xmpp::{Condition, Jid, Stanza, StanzaError, jid};
 
@@ -185,7 +185,7 @@ fn notice(
         subject: None,
         language: None,
         content_type: "text/plain;charset=UTF-8",
-        body: &crlf_text(&notice),
+        body: &notice,
     }
     .build()
 }

@@ -26,14 +26,6 @@ pub fn xml_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// `text` with LF as CR LF, the line end of SIP's text bodies (RFC 2046 §4.1.1).
-pub fn crlf_text(text: &str) -> Cow<'_, str> {
-    if !text.contains('\n') {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.replace("\r\n", "\n").replace('\n', "\r\n"))
-}
-
 /// `text` as one header line: control characters (CR, LF and NUL among them) become a space, runs of
 /// white space become one, and at most [`MAX_LINE`] bytes stay.
 ///
@@ -68,11 +60,6 @@ mod tests {
         assert_eq!(xml_text("a\r\nb\rc\nd\r"), "a\nb\nc\nd\n");
         assert_eq!(xml_text("x\0y\u{1}\u{FFFE}\u{8}z"), "x\u{FFFD}y\u{FFFD}\u{FFFD}\u{FFFD}z");
         assert!(matches!(xml_text("tab\tand 😀\n"), Cow::Borrowed(_)));
-    }
-
-    #[test]
-    fn sip_text_has_crlf() {
-        assert_eq!(crlf_text("a\nb\r\nc"), "a\r\nb\r\nc");
     }
 
     #[test]

@@ -123,7 +123,11 @@ impl Stanza {
         let mut notes = Notes { text, envelope };
         gate::walk(text, scope, limits, &mut notes)?;
         let envelope = notes.envelope;
-        let in_content = envelope.namespace.name(text, scope) == scope.content().name();
+        let namespace = envelope.namespace.name(text, scope);
+        // COMPAT(jabberd2, 2.7): what it routes to a component keeps the client's namespace.
+        let is_from_client = scope.content() == ContentNamespace::Component
+            && namespace == ContentNamespace::Client.name();
+        let in_content = namespace == scope.content().name() || is_from_client;
         let kind = match envelope.name.of(text) {
             "message" if in_content => Kind::Message,
             "presence" if in_content => Kind::Presence,
@@ -214,12 +218,12 @@ impl Stanza {
         self.payloads().find(|payload| payload.name() == name && payload.namespace() == namespace)
     }
 
-    /// The first child element with this name in the stream's content namespace.
+    /// The first child element with this name in the namespace of the stanza.
     pub fn child(&self, name: &str) -> Option<Payload<'_>> {
-        self.payload(name, self.content().name())
+        self.payload(name, self.namespace())
     }
 
-    /// The text of the first child element with this name in the stream's content namespace.
+    /// The text of the first child element with this name in the namespace of the stanza.
     pub fn child_text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.child(name).map(Payload::text)
     }
@@ -369,6 +373,15 @@ mod tests {
         assert_eq!(stanza.type_attribute().unwrap(), "chat");
         assert_eq!(stanza.lang().unwrap(), "en");
         assert!(!stanza.is_error());
+    }
+
+    #[test]
+    fn compat_jabberd2_keeps_the_clients_namespace() {
+        let text = "<message xmlns='jabber:client' from='a@b' to='c'><body>x</body></message>";
+        let of = |content| Stanza::parse(text, content).unwrap();
+        let stanza = of(ContentNamespace::Component);
+        assert_eq!((stanza.kind(), &*stanza.child_text("body").unwrap()), (Kind::Message, "x"));
+        assert_eq!(of(ContentNamespace::Server).kind(), Kind::Nonza);
     }
 
     #[test]

@@ -152,7 +152,6 @@ pub(crate) fn route(kind: Kind, message: Message, router: &Rc<Recording>) -> Box
         local: address("192.0.2.1:5060"),
     };
     let key = KeySeed::new().by_branch("z9hG4bK1", "192.0.2.7", Some(5062), "MESSAGE");
-    let key = key.expect("the branch has the cookie");
     let deadline = clock::now() + Duration::from_secs(10);
     Box::new(Route::new(kind, message, source, key, router.clone(), deadline))
 }
