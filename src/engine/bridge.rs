@@ -62,7 +62,7 @@ pub(crate) struct Bridge {
     responder: Responder,
     started: Instant,
     handover: RefCell<Handover<Waiter>>,
-    lanes: RefCell<Lanes<Outbound>>,
+    lanes: RefCell<Lanes<Box<Outbound>>>,
     wake: Rc<Notify>,
     closing: Notify,
     /// Dropped once the stream is closed.
@@ -127,7 +127,7 @@ impl Bridge {
 
     /// Nothing waits, on either side.
     pub(super) fn is_idle(&self) -> bool {
-        self.handover.borrow().is_idle() && self.lanes.borrow().len() == 0
+        self.handover.borrow().is_idle() && self.lanes.borrow().is_empty()
     }
 
     /// Queues a stanza; false when there is no room.
@@ -187,7 +187,7 @@ impl Bridge {
         let user = User::Bridge(carried.clone());
         let size = OutgoingRequest { size: message.to_bytes().len() + 120, message };
         let needs_stream = size.is_large();
-        let outbound = Outbound { message: size.message, next_hop, user, needs_stream };
+        let outbound = Box::new(Outbound { message: size.message, next_hop, user, needs_stream });
         let pushed = self.lanes.borrow_mut().push(&carried.lane, outbound);
         match pushed {
             Ok(Some(outbound)) => self.start(outbound, &carried.lane),
@@ -197,7 +197,7 @@ impl Bridge {
     }
 
     /// Begins with one MESSAGE of a lane, and with the next when that one cannot even begin.
-    fn start(&self, outbound: Outbound, lane: &str) {
+    fn start(&self, outbound: Box<Outbound>, lane: &str) {
         let Some(worker) = self.worker.upgrade() else { return };
         let mut next = Some(outbound);
         while let Some(outbound) = next.take() {
@@ -211,7 +211,7 @@ impl Bridge {
                 Err(Tried::MustWait(outbound)) => {
                     let (worker, lane) = (worker.clone(), lane.to_owned());
                     tokio::task::spawn_local(async move {
-                        let Err(error) = worker.send_out(outbound).await else { return };
+                        let Err(error) = worker.send_out(&outbound).await else { return };
                         let Some(bridge) = &worker.bridge else { return };
                         bridge.report(&user, &error);
                         bridge.leave(&lane);

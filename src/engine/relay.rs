@@ -28,7 +28,7 @@ const VIA: usize = 120;
 
 impl Worker {
     /// The request that a route relays, with the server transaction that its responses return through.
-    pub(super) fn outbound_of(&self, route: &mut Route) -> Result<Outbound, RouteError> {
+    pub(super) fn outbound_of(&self, route: &mut Route) -> Result<Box<Outbound>, RouteError> {
         if matches!(route.message.method(), Method::Invite | Method::Cancel) {
             return Err(RouteError::Unsupported("relaying INVITE"));
         }
@@ -47,7 +47,8 @@ impl Worker {
             },
         };
         let key = self.begin_transaction(route)?;
-        Ok(Outbound { message, next_hop, user: User::Relay(key), needs_stream: false })
+        let user = User::Relay(key);
+        Ok(Box::new(Outbound { message, next_hop, user, needs_stream: false }))
     }
 
     /// The server transaction of a route's request, made when there is none.
@@ -74,7 +75,7 @@ impl Worker {
     }
 
     /// Sends a request on at once, when nothing must be waited for: a numeric address that UDP reaches.
-    pub(super) fn try_send_out(&self, outbound: Outbound) -> Result<(), Tried> {
+    pub(super) fn try_send_out(&self, outbound: Box<Outbound>) -> Result<(), Tried> {
         let found = self.numeric_target(&outbound);
         match found {
             Err(error) => Err(Tried::Failed(error)),
@@ -89,20 +90,20 @@ impl Worker {
     }
 
     /// Sends a request on, to the first target that can be reached (RFC 3263 §4.3).
-    pub(super) async fn send_out(&self, outbound: Outbound) -> Result<(), RouteError> {
-        let targets = self.targets(&outbound).await?;
-        let mut failure = unreachable(&outbound, 480, "no target");
+    pub(super) async fn send_out(&self, outbound: &Outbound) -> Result<(), RouteError> {
+        let targets = self.targets(outbound).await?;
+        let mut failure = unreachable(outbound, 480, "no target");
         for target in targets {
-            for transport in self.ways(&outbound, target) {
+            for transport in self.ways(outbound, target) {
                 let target = Target { transport, ..target };
                 if transport != Transport::Udp {
                     let opened = self.shared.connections.connect(target.addr, self.this()).await;
                     if let Err(error) = opened {
-                        failure = unreachable(&outbound, 503, error);
+                        failure = unreachable(outbound, 503, error);
                         continue;
                     }
                 }
-                return self.transmit(&outbound, target);
+                return self.transmit(outbound, target);
             }
         }
         Err(failure)
@@ -232,7 +233,7 @@ pub(super) enum Tried {
     /// It cannot.
     Failed(RouteError),
     /// A name must be resolved or a connection made.
-    MustWait(Outbound),
+    MustWait(Box<Outbound>),
 }
 
 fn next_hop_uri(outbound: &Outbound) -> Result<Uri<'_>, RouteError> {

@@ -61,7 +61,7 @@ impl Router for Worker {
             Err(Tried::Failed(error)) => Box::pin(ready(Err(error))),
             Err(Tried::MustWait(outbound)) => {
                 let worker = self.this();
-                Box::pin(async move { worker.send_out(outbound).await })
+                Box::pin(async move { worker.send_out(&outbound).await })
             }
         }
     }

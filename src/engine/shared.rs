@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashMap;
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::owners::Owners;
 use super::refusals::Refusals;
+use crate::clock;
 use crate::config::Config;
 use crate::gateway::OutgoingStanza;
 use crate::modules::xmpp::Gateway;
@@ -97,6 +98,12 @@ impl Shared {
         format!("{:x}{:x}", self.tags.hash_one((self.run, serial)), serial)
     }
 
+    /// Forgets contacts that have expired.
+    pub fn sweep(&self) {
+        let mut tables = self.locations.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.values_mut().for_each(|location| location.sweep(clock::now()));
+    }
+
     /// No new work is taken.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
@@ -104,8 +111,7 @@ impl Shared {
 
     /// Is this host, with this port or none, ours? A domain of ours counts with any port.
     pub fn is_myself(&self, host: &str, port: Option<u16>) -> bool {
-        let is_domain = |domain: &Box<str>| domain.eq_ignore_ascii_case(host);
-        if self.config.sip.domains.iter().any(is_domain) {
+        if self.config.sip.domains.iter().any(|domain| domain.eq_ignore_ascii_case(host)) {
             return true;
         }
         let bare = host.trim_start_matches('[').trim_end_matches(']');

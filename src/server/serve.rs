@@ -33,6 +33,9 @@ const STREAM_QUEUE: usize = 1000;
 /// How long a name may take to be resolved.
 const DNS_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How often expired contacts are forgotten.
+const SWEEP: Duration = Duration::from_secs(60);
+
 /// How long streams and connections may take to close.
 const CLOSING: Duration = Duration::from_secs(3);
 
@@ -170,6 +173,7 @@ async fn control(shared: &Shared, mut watch: Option<Watch>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut sweep = tokio::time::interval(SWEEP);
     tracing::info!(workers = shared.mailboxes.len(), "ready");
     loop {
         let edited = async {
@@ -181,6 +185,7 @@ async fn control(shared: &Shared, mut watch: Option<Watch>) -> io::Result<()> {
         tokio::select! {
             () = edited => reload(shared).await,
             _ = hangup.recv() => reload(shared).await,
+            _ = sweep.tick() => shared.sweep(),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
