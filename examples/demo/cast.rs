@@ -73,7 +73,8 @@ impl Cast {
         command.push(PHONE.into());
         Actor::enter("go-sendxmpp", &command)?.say_and_leave(text)?;
         let phone = self.phone.as_mut().expect("it is dismissed after the play");
-        let line = phone.hear(&format!("{ALICE}: "))?;
+        // The sender's resource follows as `gr` (RFC 7247 §6.5).
+        let line = phone.hear(&format!("sip:{ALICE};gr="))?;
         Ok(line
             .split_once(": \"")
             .map(|(_, text)| text.trim_end_matches('"').to_owned())
