@@ -88,10 +88,17 @@ impl Cast {
 
     /// Says how to take part.
     pub(crate) fn explain(&self, is_kept: bool) {
-        let Ports { xmpp, sip, phone, .. } = self.ports;
+        let Ports { xmpp, sip, .. } = self.ports;
         let folder = self.folder.display();
         if !is_kept {
-            println!("To join with your own phone and XMPP client: make demo KEEP=1");
+            println!(
+                "To join in: make demo KEEP=1. It keeps the servers up and names their ports; then attach\n\
+                 \n\
+                 a SIP phone:     account {PHONE}, no password; the SIP port of 127.0.0.1 as registrar\n\
+                 \x20                and outbound proxy; write to sip:{ALICE}\n\
+                 an XMPP client:  account {ALICE}, password {PASSWORD}; the XMPP port of 127.0.0.1 as\n\
+                 \x20                server, with a self-signed certificate; write to {PHONE}"
+            );
             return;
         }
         println!(
@@ -99,9 +106,8 @@ impl Cast {
              \n\
              SIP   the phone of the play:  baresip -f {folder}/phone\n\
              \x20                             then type:  /message Hello again\n\
-             \x20     any other phone:        address sip:{PHONE}, no registration, no password,\n\
-             \x20                             outbound proxy sip:127.0.0.1:{sip} (UDP or TCP),\n\
-             \x20                             local port {phone}, where messages for it are sent;\n\
+             \x20     any other phone:        account {PHONE}, no password,\n\
+             \x20                             registrar and outbound proxy sip:127.0.0.1:{sip} (UDP or TCP);\n\
              \x20                             write to sip:{ALICE}\n\
              \n\
              XMPP  the client of the play: go-sendxmpp -u {ALICE} -p {PASSWORD} -j 127.0.0.1:{xmpp} -n -l\n\
