@@ -91,8 +91,8 @@ impl Program for Kamailio {
         "sip:bob*xmpp.example@sip.example"
     }
 
-    fn jid_of_sip_user(&self) -> &'static str {
-        "alice*sip.example@gateway.example"
+    fn jid_of_sip_user(&self, name: &str) -> String {
+        format!("{name}*sip.example@gateway.example")
     }
 }
 

@@ -15,7 +15,7 @@ use crate::program::{Program, Purpose, Site};
 use crate::sip_sink::SipSink;
 use crate::stanza_lane::StanzaLane;
 use crate::tally::Tally;
-use crate::template::Token;
+use crate::template::{Token, USER};
 use crate::uac::Uac;
 use crate::xmpp_server::XmppServer;
 
@@ -91,7 +91,7 @@ impl Bench<'_> {
         let mut process = Process::start(program.prepare(case, site)?, folder.path())?;
         let mut uac = Uac::new(site.listen, program.uri_of_xmpp_user())?;
         self.wait_ready(case, &mut process, &mut uac, &xmpp)?;
-        let mut stanzas = StanzaLane::new(&xmpp, &mut sink, program.jid_of_sip_user());
+        let mut stanzas = StanzaLane::new(&xmpp, &mut sink, &program.jid_of_sip_user(&format!("user{USER}")));
         let lane: &mut dyn Lane = match case.work {
             Work::XmppToMessage => &mut stanzas,
             _ => &mut uac,

@@ -50,6 +50,6 @@ pub(crate) trait Program {
     /// The SIP URI that leads to a user at `xmpp.example`.
     fn uri_of_xmpp_user(&self) -> &'static str;
 
-    /// The JID that leads to a SIP user.
-    fn jid_of_sip_user(&self) -> &'static str;
+    /// The JID that leads to the SIP user of this name.
+    fn jid_of_sip_user(&self, name: &str) -> String;
 }

@@ -43,8 +43,8 @@ impl Program for Sipjab {
         "sip:bob@xmpp.example"
     }
 
-    fn jid_of_sip_user(&self) -> &'static str {
-        "alice@sip.example"
+    fn jid_of_sip_user(&self, name: &str) -> String {
+        format!("{name}@sip.example")
     }
 }
 

@@ -8,7 +8,7 @@ use crate::sip_sink::SipSink;
 use crate::template::{TOKEN, Template, Token, USER, body};
 use crate::xmpp_server::XmppServer;
 
-/// Users of the XMPP server, 1,000 of them, who write to one SIP user.
+/// Users of the XMPP server, 1,000 of them, each of whom writes to a SIP user of the same name.
 pub(crate) struct StanzaLane<'a> {
     server: &'a XmppServer,
     sink: &'a mut SipSink,

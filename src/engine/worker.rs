@@ -69,8 +69,8 @@ impl Worker {
         let now = clock::now();
         let sip = &shared.config.sip;
         let timings = Timings::new(sip.timers.t1, sip.timers.t2, sip.timers.t4);
-        let limit = sip.limits.max_transactions / shared.mailboxes.len().max(1);
-        let table = Table::new(now, id, shared.mint.clone(), timings, limit.max(1));
+        let limit = sip.limits.max_transactions;
+        let table = Table::new(now, id, shared.mint.clone(), timings, limit);
         let has_stream = shared.xmpp.as_ref().is_some_and(|xmpp| xmpp.worker == usize::from(id));
         Rc::new_cyclic(|this| Self {
             id,
