@@ -1,6 +1,7 @@
 //! Every script and configuration that the documentation shows is one that the program takes.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,92 @@ fn every_script_that_ships_is_accepted() {
         let output = sipjab(&["check".as_ref(), path.as_os_str()]);
         assert!(output.0, "{}:\n{}", path.display(), output.1);
     }
+}
+
+/// What a doc comment shows is tried above; here none may be missing.
+#[test]
+fn every_function_has_an_example_and_a_place_in_its_readme() {
+    let exports = sipjab::modules::load(&Default::default()).unwrap().catalogue();
+    let mut waiting: BTreeSet<String> = exports.names().map(ToOwned::to_owned).collect();
+    assert!(!waiting.is_empty(), "no function is exported");
+    for module in sipjab::modules::ALL {
+        let folder = format!("modules/{}", module.name);
+        let code: Vec<_> = files(&[&folder], "rs")
+            .iter()
+            .filter(|path| !path.ends_with("tests.rs"))
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect();
+        let exported: BTreeSet<_> = code.iter().flat_map(|text| exported(text)).collect();
+        let with_example: BTreeSet<_> =
+            code.iter().flat_map(|text| functions_with_example(text)).collect();
+        for (name, function) in &exported {
+            assert!(with_example.contains(function), "{folder}: no example of `{name}`");
+            waiting.remove(*name);
+        }
+        let readme = fs::read_to_string(root(&folder).join("README.md")).unwrap();
+        let names: BTreeSet<_> = exported.iter().map(|(name, _)| *name).collect();
+        let written: BTreeSet<_> = names
+            .iter()
+            .flat_map(|name| exports.forms(name))
+            .map(|export| format!("### `{}`", export.signature()))
+            .collect();
+        let headings = readme.lines().filter(|line| line.starts_with("### "));
+        let headings: BTreeSet<_> = headings.map(ToOwned::to_owned).collect();
+        assert_eq!(headings, written, "{folder}/README.md and the exports disagree");
+    }
+    assert!(waiting.is_empty(), "not found in any module: {waiting:?}");
+}
+
+/// Name in scripts and function of every `export("name", […], KINDS, function)`.
+fn exported(code: &str) -> Vec<(&str, &str)> {
+    let calls = code.split("export(").skip(1);
+    calls
+        .filter_map(|call| {
+            let name = call.trim_start().strip_prefix('"')?.split('"').next()?;
+            let arguments = call.split(')').next()?;
+            let function = arguments.trim_end().trim_end_matches(',').rsplit(',').next()?;
+            Some((name, function.trim()))
+        })
+        .collect()
+}
+
+/// The functions whose doc comment has a script.
+fn functions_with_example(code: &str) -> Vec<&str> {
+    let mut has_example = false;
+    let mut found = Vec::new();
+    for line in code.lines().map(str::trim) {
+        has_example |= line == "/// ```rhai";
+        if line.is_empty() {
+            has_example = false;
+        } else if let Some(name) = name_of(line).filter(|_| has_example) {
+            found.push(name);
+            has_example = false;
+        }
+    }
+    found
+}
+
+/// `f` of `fn f(` and of `f, LEVEL`, which a macro makes a function of.
+fn name_of(line: &str) -> Option<&str> {
+    let name = match line.strip_prefix("fn ") {
+        Some(rest) => rest.split('(').next()?,
+        None => line.split_once(", ").filter(|(_, level)| is_word(level))?.0,
+    };
+    is_word(name).then_some(name)
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
+}
+
+#[test]
+fn exports_and_examples_are_found_in_code() {
+    let code =
+        "x.export(\"a\", [], ANY, a)\n .export(\n  \"b\",\n  [\"x\"],\n  A | B,\n  b_of,\n );";
+    assert_eq!(exported(code), [("a", "a"), ("b", "b_of")]);
+    let code = "/// A.\n/// ```rhai\n/// a();\n/// ```\nfn a(r: R) {}\n\n/// B.\nfn b(r: R) {}\n\n\
+                log! {\n    /// ```rhai\n    /// ```\n    c, ERROR\n}\n";
+    assert_eq!(functions_with_example(code), ["a", "c"]);
 }
 
 /// Checks a configuration in a folder where the script that it names is an empty route.

@@ -190,16 +190,22 @@ fn setport(route: &mut Route, _: &Config, port: i64) -> Result<(), RouteError> {
     rewrite(route, |uri| uri.with_port(Some(port).filter(|port| *port != 0)))
 }
 
-/// Removes the first characters of the Request-URI's user part.
+/// Removes the first characters of the Request-URI's user part; an escape such as `%20` is one.
 ///
 /// ```rhai
 /// if ruri_user().starts_with("00") { strip(2); }
 /// ```
 fn strip(route: &mut Route, _: &Config, count: i64) -> Result<(), RouteError> {
-    let count = usize::try_from(count).unwrap_or(0);
-    let user: String = route.request_uri()?.user().unwrap_or("").chars().skip(count).collect();
-    let user = Some(user.as_str()).filter(|user| !user.is_empty());
-    rewrite(route, |uri| uri.with_user(user))
+    let user = route.request_uri()?.user().unwrap_or("").to_owned();
+    let mut rest = user.as_str();
+    for _ in 0..count.min(user.len() as i64) {
+        let width = match rest.chars().next() {
+            Some('%') => 3,
+            first => first.map_or(0, char::len_utf8),
+        };
+        rest = rest.get(width..).unwrap_or("");
+    }
+    rewrite(route, |uri| uri.with_user(Some(rest).filter(|rest| !rest.is_empty())))
 }
 
 /// Puts a text before the Request-URI's user part.
@@ -208,8 +214,9 @@ fn strip(route: &mut Route, _: &Config, count: i64) -> Result<(), RouteError> {
 /// prefix("+49");
 /// ```
 fn prefix(route: &mut Route, _: &Config, text: ImmutableString) -> Result<(), RouteError> {
+    let text = crate::sip::escape_user(&text);
     let user = format!("{text}{}", route.request_uri()?.user().unwrap_or(""));
-    rewrite(route, |uri| uri.with_user(Some(&user)))
+    rewrite(route, |uri| uri.with_user(Some(&*user).filter(|user| !user.is_empty())))
 }
 
 /// Sets the next hop, which the Request-URI then has no part in.
@@ -245,8 +252,13 @@ fn rewrite(
     route: &mut Route,
     change: impl FnOnce(&Uri<'_>) -> Result<String, crate::sip::UriError>,
 ) -> Result<(), RouteError> {
-    let changed = change(&route.request_uri()?);
-    let changed =
-        changed.map_err(|source| RouteError::Uri { part: "the new Request-URI", source })?;
+    let error = |error: crate::sip::UriError| RouteError::BadArgument {
+        argument: "the new Request-URI",
+        reason: error.to_string(),
+    };
+    let changed = change(&route.request_uri()?).map_err(error)?;
     Ok(route.message.set_request_uri(&changed)?)
 }
+
+#[cfg(test)]
+mod tests;

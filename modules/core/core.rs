@@ -176,3 +176,6 @@ log! {
     /// ```
     dbg, DEBUG
 }
+
+#[cfg(test)]
+mod tests;

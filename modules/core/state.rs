@@ -105,3 +105,6 @@ fn drop(route: &mut Route, _: &Config) -> Result<End, RouteError> {
     route.is_dropped = true;
     Ok(End)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+use crate::config::value::ranged;
 use crate::config::{ParamError, Params};
 use crate::script::error::RouteError;
 use crate::script::export::{BRANCH, FAILURE, REQUEST};
@@ -24,6 +25,7 @@ pub struct Config {
     /// The most hops that a request may still have when it leaves us; more are cut to this.
     ///
     /// 1 to 255. Default 70, the value that RFC 3261 §8.1.1.6 recommends to clients.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 255>")]
     pub max_limit: u8,
 }
 

@@ -2,6 +2,7 @@
 
 use rhai::ImmutableString;
 
+use crate::config::value::ranged;
 use crate::config::{ParamError, Params};
 use crate::script::error::RouteError;
 use crate::script::export::{REQUEST, XMPP_MESSAGE};
@@ -28,14 +29,17 @@ pub struct Config {
     /// How long a contact is remembered when the REGISTER does not say, in seconds.
     ///
     /// 1 to 86400. Default 3600, RFC 3261 §10.2.1.1.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 86_400>")]
     pub default_expires: u32,
     /// The longest that a contact is remembered, in seconds; a longer wish is cut to this.
     ///
     /// 1 to 86400. Default 3600.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 86_400>")]
     pub max_expires: u32,
     /// The most contacts of one address of record; a REGISTER that needs more is answered 503.
     ///
     /// 1 to 100. Default 10, more phones than most people have.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 100>")]
     pub max_contacts: u8,
 }
 
@@ -76,3 +80,6 @@ fn lookup(route: &mut Route, _: &Config, table: ImmutableString) -> Result<bool,
         None => Ok(false),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,3 +45,6 @@ fn sl_send_reply(
     route.is_answered |= code >= 200;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,6 @@ fn set_body(
 ) -> Result<(), RouteError> {
     Ok(route.message.set_body(&content_type, Bytes::copy_from_slice(body.as_bytes()))?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,6 @@ fn t_relay(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
 fn t_check_trans(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
     Ok(route.has_transaction)
 }
+
+#[cfg(test)]
+mod tests;

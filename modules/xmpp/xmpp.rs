@@ -205,3 +205,6 @@ fn stanza_child(
 ) -> Result<ImmutableString, RouteError> {
     Ok(stanza(route)?.child_text(&name).unwrap_or_default().as_ref().into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,16 @@ pub(crate) fn bounded<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>
     }
 }
 
+/// Reads a whole number from `MIN` to `MAX` into a type that holds all of these.
+pub(crate) fn ranged<'de, D, T, const MIN: u64, const MAX: u64>(d: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<usize>,
+{
+    let number = bounded::<D, MIN, MAX>(d)?;
+    T::try_from(number).map_err(|_| D::Error::custom(format!("{number} is too large")))
+}
+
 /// Reads a number of worker threads.
 pub(super) fn workers<'de, D: Deserializer<'de>>(d: D) -> Result<NonZeroUsize, D::Error> {
     let workers = bounded::<D, 1, 1024>(d)?;

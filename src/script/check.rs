@@ -1,6 +1,7 @@
 //! Finds in a route script what would otherwise fail when a message comes.
 
 mod call;
+mod clash;
 mod route;
 mod syntax;
 mod unit;
@@ -79,6 +80,7 @@ impl Checker {
         if !units.is_empty() {
             let world = World { units, catalogue: &self.catalogue, library: &self.library };
             call::check(&world, &mut findings);
+            clash::check(&world, &mut findings);
             variable::check(&world, &mut findings);
             route::check(&world, &mut findings);
         }

@@ -1,5 +1,7 @@
 //! One worker's script, compiled: its engine, its routes, and how a route is run.
 
+mod constants;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +15,7 @@ use rhai::{
 };
 use thiserror::Error;
 
+use self::constants::Constants;
 use super::error::RouteError;
 use super::export::Kind;
 use super::fiber::{Fiber, Panicked, Stacks};
@@ -140,8 +143,10 @@ impl Bundle {
         exports: &Exports,
     ) -> Result<Self, CompileError> {
         let mut engine = engine(config, exports);
-        load_imports(&mut engine, sources)?;
-        let script = compile(&engine, &sources.name, &sources.text)?;
+        let mut constants = Constants::default();
+        load_imports(&mut engine, sources, &mut constants)?;
+        let script = compile(&engine, &sources.name, &sources.text, &mut constants)?;
+        constants.register(&mut engine);
         let mut calls = BTreeMap::new();
         for function in script.iter_functions() {
             if function.params.is_empty() && Kind::of_function(function.name).is_some() {
@@ -187,17 +192,15 @@ impl Bundle {
         let runtime = idle.map_or_else(|| self.runtime(), Ok);
         let (route, result) = route.enter(|| -> Result<(), Box<EvalAltResult>> {
             let mut runtime = runtime?;
-            drop(self.evaluate(&mut runtime, call)?);
-            runtime.rewind();
+            match self.evaluate(&mut runtime, call) {
+                Err(error) if !is_exit(&error) => return Err(error),
+                _ => runtime.rewind(),
+            }
             // A state in which a script failed is not used again.
             self.idle.borrow_mut().push(runtime);
             Ok(())
         });
-        let result = match result {
-            Err(error) if !is_exit(&error) => Err(self.explain(&error)),
-            _ => Ok(()),
-        };
-        (route, result)
+        (route, result.map_err(|error| self.explain(&error)))
     }
 
     /// A state with the script's functions, constants and imports.
@@ -266,14 +269,18 @@ pub fn after_panic(Panicked(text): Panicked) -> Ended {
 }
 
 /// Compiles the imported files as modules, in the order in which they need each other.
-fn load_imports(engine: &mut Engine, sources: &Sources) -> Result<(), CompileError> {
+fn load_imports(
+    engine: &mut Engine,
+    sources: &Sources,
+    constants: &mut Constants,
+) -> Result<(), CompileError> {
     let mut ready = StaticModuleResolver::new();
     let mut waiting: Vec<_> = sources.imports.iter().collect();
     engine.set_module_resolver(ready.clone());
     while !waiting.is_empty() {
         let before = waiting.len();
         let mut failure = None;
-        waiting.retain(|(path, (name, text))| match module(engine, name, text) {
+        waiting.retain(|(path, (name, text))| match module(engine, name, text, constants) {
             Ok(module) => {
                 ready.insert(path.as_str(), module);
                 false
@@ -291,14 +298,24 @@ fn load_imports(engine: &mut Engine, sources: &Sources) -> Result<(), CompileErr
     Ok(())
 }
 
-fn module(engine: &Engine, name: &str, text: &str) -> Result<Module, CompileError> {
-    let script = compile(engine, name, text)?;
+fn module(
+    engine: &Engine,
+    name: &str,
+    text: &str,
+    constants: &mut Constants,
+) -> Result<Module, CompileError> {
+    let script = compile(engine, name, text, constants)?;
     Module::eval_ast_as_new(Scope::new(), &script, engine)
         .map_err(|error| compile_error(name, error.as_ref()))
 }
 
 /// Compiles one file; its top-level constants are visible inside its functions.
-fn compile(engine: &Engine, name: &str, text: &str) -> Result<AST, CompileError> {
+fn compile(
+    engine: &Engine,
+    name: &str,
+    text: &str,
+    constants: &mut Constants,
+) -> Result<AST, CompileError> {
     let error = |error: &dyn std::fmt::Display| CompileError {
         file: name.to_owned(),
         error: error.to_string(),
@@ -307,10 +324,13 @@ fn compile(engine: &Engine, name: &str, text: &str) -> Result<AST, CompileError>
     top_level.clear_functions();
     let mut scope = Scope::new();
     engine.run_ast_with_scope(&mut scope, &top_level).map_err(|e| error(&e))?;
-    let variables = scope.iter().filter(|(_, is_constant, _)| !is_constant);
-    let variables: Vec<_> = variables.map(|(name, ..)| name.to_owned()).collect();
-    for name in variables {
-        scope.remove::<Dynamic>(&name);
+    constants.insert(name, &scope);
+    // Rhai would put an entry in the place of `MAP.entry` even where the script assigns to it.
+    let stays = |constant, value: &Dynamic| constant && !value.is_map() && !value.is_array();
+    let others = scope.iter().filter(|(_, constant, value)| !stays(*constant, value));
+    let others: Vec<_> = others.map(|(name, ..)| name.to_owned()).collect();
+    for name in others {
+        drop(scope.remove::<Dynamic>(&name));
     }
     let mut script = engine.compile_with_scope(&scope, text).map_err(|e| error(&e))?;
     script.set_source(name);

@@ -22,11 +22,14 @@ pub struct ModuleDef {
     pub load: fn(params: &Params, exports: &mut Exports) -> Result<(), ParamError>,
 }
 
+/// Gives one function to an engine.
+type Registration = Box<dyn Fn(&mut Engine)>;
+
 /// Everything that scripts may call.
 #[derive(Default)]
 pub struct Exports {
     exports: Vec<Export>,
-    registrations: Vec<Box<dyn Fn(&mut Engine)>>,
+    registrations: Vec<Registration>,
 }
 
 /// The exports of one module, which share its parameters.

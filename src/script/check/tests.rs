@@ -322,6 +322,18 @@ fn imported_files_are_checked_too() {
 }
 
 #[test]
+fn compat_rhai_names_that_mean_two_functions_are_refused() {
+    let route = "import \"lib\" as lib;\nfn own() { }\nfn same() { }\n\
+                 fn request_route() { own(); is_method(\"A\"); lib::same(); lib::a(); same(); }";
+    let lib = "fn own() { }\nfn same() { }\nfn is_method(x) { x }\n\
+               fn a() { own(); is_method(\"A\"); is_method(1); }";
+    let found = in_folder(&[("route.rhai", route), ("lib.rhai", lib)]);
+    let clashes = found.iter().filter(|line| line.contains("means another function"));
+    let places: Vec<_> = clashes.filter_map(|line| line.split(" `").next()).collect();
+    assert_eq!(places, ["lib.rhai error 4:10", "lib.rhai error 4:17", "lib.rhai error 4:33"]);
+}
+
+#[test]
 fn imports_that_cannot_be_loaded_are_placed() {
     let route = "import \"../x\" as x;\nimport \"gone\" as gone;\nimport \"bad\" as bad;\nimport \"a\" + \"b\" as c;\nfn request_route() { bad::any(1); gone::any(); log(gone::X); }";
     let found = in_folder(&[("route.rhai", route), ("bad.rhai", "fn x( {")]);

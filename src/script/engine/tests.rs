@@ -94,7 +94,46 @@ fn constants_are_visible_inside_functions() {
 }
 
 #[test]
+fn methods_of_constants_work_inside_functions() {
+    let script = r#"
+        const TEXT = "abc";
+        const LIST = [#{ name: "x" }, #{ name: "y" }];
+        const MAP = #{ "1": [7, 8] };
+        fn request_route() {
+            let out = TEXT.len() + TEXT.to_upper() + TEXT[1] + LIST[1].name + MAP["1"][0];
+            for entry in LIST { out += entry.name; }
+            let own = LIST;
+            own.push(1);
+            sl_send_reply(200, out + own.len() + LIST.len() + (8 in MAP["1"]));
+        }"#;
+    assert_eq!(said(script), "3ABCby7xy32true");
+}
+
+#[test]
+fn a_constant_belongs_to_its_file() {
+    let files = [
+        (
+            "route.rhai",
+            "import \"lib\" as lib;\nconst A = [1];\n\
+             fn request_route() { sl_send_reply(200, `${A[0]} ${lib::a()} ${A[0]}`); }",
+        ),
+        ("lib.rhai", "const A = [2];\nfn inner(A) { A[0] }\nfn a() { A[0] + inner([3]) }"),
+    ];
+    let stage = Stage::with_files(&files).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(stage.run().unwrap(), ["sl 200 1 5 1"]);
+}
+
+#[test]
 fn a_constant_cannot_be_changed() {
+    for change in ["A.push(2)", "A[0] = 2", "A += 2", "A[0] += 2", "M.x = 2", "M[\"x\"] = 2"] {
+        let stage = Stage::new(&format!(
+            "const A = [1];\nconst M = #{{ x: 1 }};\nfn request_route() {{ \
+             try {{ {change}; }} catch {{ }} sl_send_reply(200, `${{A[0]}}${{A.len()}}${{M.x}}`); }}"
+        ));
+        for _ in 0..2 {
+            assert_eq!(stage.run().unwrap(), ["sl 200 111"], "{change}");
+        }
+    }
     let stage = Stage::new("const A = [1];\nfn request_route() { A.push(2); }");
     assert!(stage.run().is_err());
 }
@@ -149,7 +188,24 @@ fn exit_and_drop_end_the_script_from_anywhere() {
             result.unwrap();
             assert_eq!(stage.router.journal(), ["sl 200 "]);
             assert_eq!(route.unwrap().is_dropped, word == "drop");
+            assert_eq!(stage.bundle.idle.borrow().len(), 1, "the state is used again");
         }
+    }
+}
+
+#[test]
+fn exit_in_an_imported_file_leaves_the_state_as_it_was() {
+    let files = [
+        (
+            "route.rhai",
+            "import \"lib\" as lib;\nconst A = [1];\n\
+             fn own() { A[0] }\nfn request_route() { sl_send_reply(200, `${own()}`); lib::a(); }",
+        ),
+        ("lib.rhai", "const A = [2];\nfn other() { A[0] }\nfn a() { if other() == 2 { exit(); } }"),
+    ];
+    let stage = Stage::with_files(&files).unwrap_or_else(|error| panic!("{error}"));
+    for run in 0..3 {
+        assert_eq!(stage.run().unwrap(), ["sl 200 1"], "{run}");
     }
 }
 
