@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sipjab::config::ScriptConfig;
 use tempfile::TempDir;
 
 #[test]
@@ -37,6 +38,17 @@ fn every_script_that_ships_is_accepted() {
         let output = sipjab(&["check".as_ref(), path.as_os_str()]);
         assert!(output.0, "{}:\n{}", path.display(), output.1);
     }
+}
+
+#[test]
+fn the_limits_of_scripts_are_shown_with_their_defaults() {
+    let all = blocks("toml");
+    let shown = all.iter().find(|block| block.text.starts_with("[script]")).expect("a table");
+    let mut page: toml::Table = shown.text.parse().unwrap();
+    let table = page.remove("script").unwrap();
+    assert_eq!(table.as_table().unwrap().len(), 8, "{}: a limit is missing", shown.place);
+    let config: ScriptConfig = table.try_into().unwrap();
+    assert_eq!(config, ScriptConfig::new("route.rhai"));
 }
 
 /// What a doc comment shows is tried above; here none may be missing.

@@ -27,6 +27,7 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
 pub struct Config {}
 
 /// Makes the transaction of this request, so that retransmissions are absorbed from now on.
+/// Returns false when there was one.
 ///
 /// ```rhai
 /// t_newtran();
@@ -63,10 +64,10 @@ fn t_reply(
 /// header, else to its Request-URI (RFC 3261 §16.6). The replies return by themselves.
 ///
 /// In `xmpp_message_route` it delivers the MESSAGE that the stanza has become; a failure returns to
-/// the XMPP sender as an error.
+/// the XMPP sender as an error. Returns true; no way to the next hop is an error that tells the status.
 ///
 /// ```rhai
-/// if !t_relay() { sl_send_reply(500, "Cannot Relay"); }
+/// try { t_relay(); } catch (e) { t_reply(e.status, e.reason); }
 /// ```
 fn t_relay(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
     let relayed = route.router().relay(route);
@@ -75,9 +76,9 @@ fn t_relay(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
     Ok(true)
 }
 
-/// Belongs the request to a transaction that the script has made?
+/// Has the script made the transaction of this request?
 ///
-/// Retransmissions never reach the script, so this is true only after `t_newtran()` or `t_reply()`.
+/// Retransmissions of a request with a transaction never reach the script, so this is false when it begins.
 ///
 /// ```rhai
 /// if !t_check_trans() { t_newtran(); }

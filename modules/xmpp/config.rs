@@ -79,6 +79,8 @@ pub struct Config {
     pub tel_domain: Option<String>,
     /// `undelivered`: the text to a SIP user whose message failed later; `{to}`, `{reason}` and `{text}` stand
     /// for the recipient, the reason and the beginning of the message.
+    ///
+    /// Default `Your message to {to} was not delivered: {reason}.` and the text below it.
     pub undelivered: String,
     /// `name`: what XMPP users see us called. Default `SIP gateway`.
     pub name: String,
