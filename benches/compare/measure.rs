@@ -91,7 +91,8 @@ impl Bench<'_> {
         let mut process = Process::start(program.prepare(case, site)?, folder.path())?;
         let mut uac = Uac::new(site.listen, program.uri_of_xmpp_user())?;
         self.wait_ready(case, &mut process, &mut uac, &xmpp)?;
-        let mut stanzas = StanzaLane::new(&xmpp, &mut sink, &program.jid_of_sip_user(&format!("user{USER}")));
+        let mut stanzas =
+            StanzaLane::new(&xmpp, &mut sink, &program.jid_of_sip_user(&format!("user{USER}")));
         let lane: &mut dyn Lane = match case.work {
             Work::XmppToMessage => &mut stanzas,
             _ => &mut uac,

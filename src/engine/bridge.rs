@@ -295,7 +295,7 @@ impl Bridge {
             return self.deliver_by_default(worker, request.message, Some(stanza));
         }
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
-        let source = Source { transport: Transport::Tcp, peer: any, local: any };
+        let source = Source::new(Transport::Tcp, any, any);
         let deadline = clock::now() + worker.shared.config.script.deadline;
         let mut route = Route::new(kind, request.message, source, None, worker.clone(), deadline);
         route.xmpp = Some(FromXmpp { stanza: stanza.clone(), is_refused: false });

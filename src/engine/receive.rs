@@ -7,6 +7,7 @@
 //! finished by a task of its own.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -19,12 +20,21 @@ use crate::script::export::Kind;
 use crate::script::route::Route;
 use crate::sip::transaction::{Rfc2543, ServerInput, ServerKey};
 use crate::sip::transport::Source;
-use crate::sip::{Framed, HeaderId, Message, Method, datagram};
+use crate::sip::{Framed, HeaderId, Message, Method, Via, datagram};
 
 /// What a run needs to be answered when its route is gone.
 struct Remains {
     bytes: Bytes,
     source: Source,
+}
+
+/// Where the replies to a request go: RFC 3261 §18.2.2, RFC 3581 §4.
+fn reply_address(via: &Via<'_>, source: Source) -> SocketAddr {
+    let mut address = source.peer;
+    if !source.transport.is_reliable() && !via.has_rport {
+        address.set_port(via.port.unwrap_or(source.transport.default_port()));
+    }
+    address
 }
 
 impl Worker {
@@ -45,12 +55,19 @@ impl Worker {
         self.shared.refusals.note(reason, source.peer, detail);
     }
 
-    fn handle_request(&self, mut message: Message, bytes: Bytes, source: Source) {
+    fn handle_request(&self, mut message: Message, bytes: Bytes, mut source: Source) {
+        let key = match message.top_via() {
+            Ok(via) => {
+                source.reply_to = reply_address(&via, source);
+                self.key_of(&message, &via)
+            }
+            Err(error) => return self.refuse("no way back", source, &error),
+        };
         if let Err(error) = message.mark_source(source.peer) {
             return self.refuse("no way back", source, &error);
         }
-        let Some(key) = self.key_of(&message) else {
-            return self.refuse_request(&message, source, 400, "Bad Via", &"no usable Via");
+        let Some(key) = key else {
+            return self.refuse_request(&message, source, 400, "Bad Request", &"no usable key");
         };
         if self.is_retransmission(&key, &bytes, source) {
             return;
@@ -70,8 +87,7 @@ impl Worker {
     }
 
     /// RFC 3261 §17.2.3: what a request and its retransmissions have in common.
-    fn key_of(&self, message: &Message) -> Option<ServerKey> {
-        let via = message.top_via().ok()?;
+    fn key_of(&self, message: &Message, via: &Via<'_>) -> Option<ServerKey> {
         let method = message.method();
         let branch = via.branch.unwrap_or_default();
         let (host, port) = via.sent_by();

@@ -31,7 +31,7 @@ impl Worker {
             self.reply(route, status, reason, &headers)?;
         } else {
             let bytes = self.stateless_reply(&route.message, status, reason, &headers)?;
-            self.send(self.way_back(&route.message, route.source), bytes);
+            self.send(self.way_back(route.source), bytes);
         }
         Ok(status == 200)
     }

@@ -20,7 +20,7 @@ impl Router for Worker {
             return Ok(());
         }
         let bytes = self.stateless_reply(&route.message, status, reason, &[])?;
-        self.send(self.way_back(&route.message, route.source), bytes);
+        self.send(self.way_back(route.source), bytes);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::script::error::RouteError;
 use crate::sip::transaction::{Branch, ClientInput, Event, Fired, Refused, ServerKey, Step, Table};
 use crate::sip::transport::{Source, Transport};
-use crate::sip::{Body, Message, reply};
+use crate::sip::{Body, HeaderId, Message, reply};
 
 /// Timers that are due within this time fire together.
 const TICK: Duration = Duration::from_millis(5);
@@ -66,9 +66,9 @@ impl Worker {
         if !server.is_empty() {
             all.push(("Server", server));
         }
-        let via = message.top_via().ok();
-        let branch = via.as_ref().map(|via| via.as_str());
-        let tag = self.shared.tags.hash_one((branch, message.call_id().ok()));
+        // The same for a retransmission, which a stateless server answers anew (RFC 3261 §8.2.7).
+        let via = message.header(HeaderId::Via);
+        let tag = self.shared.tags.hash_one((via, message.header(HeaderId::CallId)));
         let tag = format!("{tag:016x}");
         Ok(reply(message, status, reason, Some(&tag), &all, Body::default())?)
     }
@@ -86,7 +86,7 @@ impl Worker {
             return;
         }
         match self.stateless_reply(message, status, reason, headers) {
-            Ok(bytes) => self.send(self.way_back(message, source), bytes),
+            Ok(bytes) => self.send(self.way_back(source), bytes),
             Err(error) => self.refuse("unanswerable", source, &error),
         }
     }
@@ -126,8 +126,7 @@ impl Worker {
             let reason = "another worker has it";
             return Err(RouteError::State { function: "t_newtran", reason });
         }
-        let served =
-            Served { to: self.way_back(message, source), source, wire: message.wire().clone() };
+        let served = Served { to: self.way_back(source), source, wire: message.wire().clone() };
         let is_reliable = source.transport.is_reliable();
         let opened = self.table.borrow_mut().open_server(clock::now(), key, is_reliable, served);
         self.keep_time();
@@ -294,16 +293,13 @@ impl Worker {
         }
     }
 
-    /// Where a reply goes: RFC 3261 §18.2.2, RFC 3581 §4.
-    pub(super) fn way_back(&self, message: &Message, source: Source) -> Destination {
-        let mut peer = source.peer;
-        if source.transport == Transport::Udp
-            && let Ok(via) = message.top_via()
-            && !via.has_rport
-        {
-            peer.set_port(via.port.unwrap_or(source.transport.default_port()));
+    /// Where a reply goes.
+    pub(super) fn way_back(&self, source: Source) -> Destination {
+        Destination {
+            transport: source.transport,
+            peer: source.reply_to,
+            port: self.port_of(source),
         }
-        Destination { transport: source.transport, peer, port: self.port_of(source) }
     }
 
     /// The UDP socket that a message came to.

@@ -123,7 +123,7 @@ impl Worker {
         let local = port.local();
         let error = port
             .receive(|bytes, peer| {
-                self.receive(bytes, Source { transport: Transport::Udp, peer, local });
+                self.receive(bytes, Source::new(Transport::Udp, peer, local));
             })
             .await;
         tracing::error!(%error, %local, "UDP socket stopped");

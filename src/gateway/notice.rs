@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(message.to().unwrap().uri, "sip:romeo@example.net");
         assert_eq!(message.from().unwrap().uri, "sip:juliet@example.com;user=x");
         let body =
-            "Your message to juliet@example.com was not delivered: Not Found.\r\n> Wilt thou? I";
+            "Your message to juliet@example.com was not delivered: Not Found.\n> Wilt thou? I";
         assert_eq!(message.body(), body.as_bytes());
     }
 

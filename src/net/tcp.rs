@@ -239,7 +239,7 @@ impl Connections {
         let failed = |error: io::Error| ConnectError::Failed(error.kind());
         stream.set_nodelay(true).map_err(failed)?;
         let local = stream.local_addr().map_err(failed)?;
-        let source = Source { transport: Transport::Tcp, peer, local };
+        let source = Source::new(Transport::Tcp, peer, local);
         let queue = Arc::new(Queue::new(self.0.limits.queue));
         let mut table = self.lock();
         table.check(&self.0.limits)?;

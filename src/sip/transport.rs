@@ -30,6 +30,15 @@ pub struct Source {
     pub peer: SocketAddr,
     /// Our address that it came to.
     pub local: SocketAddr,
+    /// Where a reply goes over an unreliable transport: the peer, until the top Via says otherwise.
+    pub reply_to: SocketAddr,
+}
+
+impl Source {
+    /// A message that has come from `peer` to `local`.
+    pub fn new(transport: Transport, peer: SocketAddr, local: SocketAddr) -> Self {
+        Self { transport, peer, local, reply_to: peer }
+    }
 }
 
 /// A transport that we do not know, such as `sctp`.

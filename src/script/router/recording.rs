@@ -146,11 +146,7 @@ pub(crate) fn request(method: &str, uri: &str, more: &str) -> Message {
 /// A run about a message, with ten seconds of time.
 pub(crate) fn route(kind: Kind, message: Message, router: &Rc<Recording>) -> Box<Route> {
     let address = |text: &str| text.parse().expect("an address with a port");
-    let source = Source {
-        transport: Transport::Udp,
-        peer: address("192.0.2.7:5062"),
-        local: address("192.0.2.1:5060"),
-    };
+    let source = Source::new(Transport::Udp, address("192.0.2.7:5062"), address("192.0.2.1:5060"));
     let key = KeySeed::new().by_branch("z9hG4bK1", "192.0.2.7", Some(5062), "MESSAGE");
     let deadline = clock::now() + Duration::from_secs(10);
     Box::new(Route::new(kind, message, source, key, router.clone(), deadline))

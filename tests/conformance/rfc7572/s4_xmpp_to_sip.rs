@@ -42,7 +42,7 @@ fn s4_table_1_each_part_has_its_header() {
     assert_eq!(request.text(HeaderId::Subject).unwrap(), "Otázka");
     assert_eq!(request.call_id().unwrap(), "e0ffe42b");
     assert_eq!(request.text(HeaderId::ContentLanguage).unwrap(), "cs");
-    assert_eq!(request.body(), "Nic z obého\r\n<3".as_bytes());
+    assert_eq!(request.body(), "Nic z obého\n<3".as_bytes());
     assert_eq!(request.request_uri(), "sip:romeo@example.net");
 }
 
