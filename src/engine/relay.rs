@@ -257,6 +257,8 @@ fn query<'u>(uri: &Uri<'u>) -> TargetQuery<'u> {
 }
 
 fn unreachable(outbound: &Outbound, status: u16, reason: impl std::fmt::Display) -> RouteError {
-    let destination = outbound.next_hop.clone();
+    // The user is nobody's business in a log.
+    let uri = Uri::parse(&outbound.next_hop).ok();
+    let destination = uri.map_or_else(String::new, |uri| uri.host().to_owned());
     RouteError::Unreachable { status, destination, reason: reason.to_string() }
 }

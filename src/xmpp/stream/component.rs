@@ -1,6 +1,7 @@
 //! The side of an external component on its stream to a server (XEP-0114).
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::xmpp::stanza::{Kind, Stanza};
 use crate::xmpp::writer::Writer;
 
 /// What a component needs to know.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ComponentConfig {
     /// The domain that the component serves.
     pub domain: String,
@@ -36,6 +37,13 @@ pub struct ComponentConfig {
     pub close_timeout: Duration,
     /// Caps on what the server sends.
     pub limits: Limits,
+}
+
+impl fmt::Debug for ComponentConfig {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ComponentConfig").field("domain", &self.domain).finish_non_exhaustive()
+    }
 }
 
 impl ComponentConfig {
