@@ -56,14 +56,14 @@ impl Worker {
     }
 
     fn handle_request(&self, mut message: Message, bytes: Bytes, mut source: Source) {
-        let key = match message.top_via() {
+        let (key, marked) = match message.top_via() {
             Ok(via) => {
                 source.reply_to = reply_address(&via, source);
-                self.key_of(&message, &via)
+                (self.key_of(&message, &via), via.marked(source.peer))
             }
             Err(error) => return self.refuse("no way back", source, &error),
         };
-        if let Err(error) = message.mark_source(source.peer) {
+        if let Some(Err(error)) = marked.map(|via| message.replace_top_via(&via)) {
             return self.refuse("no way back", source, &error);
         }
         let Some(key) = key else {

@@ -119,7 +119,8 @@ impl Message {
         self.replace_top_via(&value)
     }
 
-    fn replace_top_via(&mut self, value: &str) -> Result<(), EditError> {
+    /// Replaces the topmost Via value, and no other of the same line.
+    pub fn replace_top_via(&mut self, value: &str) -> Result<(), EditError> {
         check_value(value.as_bytes(), true)?;
         let index = self.position(0, HeaderId::Via.name()).ok_or(EditError::Via)?;
         let old = self.value(&self.headers[index]);

@@ -116,7 +116,7 @@ impl<'a> Via<'a> {
     /// The value with `received` and `rport` as the source demands, or `None` when it may stay.
     ///
     /// What the sender wrote there itself is replaced, since replies are sent to it.
-    pub(super) fn marked(&self, source: SocketAddr) -> Option<String> {
+    pub fn marked(&self, source: SocketAddr) -> Option<String> {
         let ip = source.ip().to_canonical();
         let needs_received =
             self.has_rport || self.received.is_some() || self.host_ip() != Some(ip);

@@ -52,8 +52,8 @@ pub struct Full;
 /// client transaction: where to send, whom to tell.
 #[derive(Debug)]
 pub struct Table<S, C> {
-    servers: HashMap<ServerKey, Entry<Server, S>, BuildHasherDefault<KeyHasher>>,
-    clients: HashMap<Branch, Entry<Client, C>, BuildHasherDefault<KeyHasher>>,
+    servers: Entries<ServerKey, Server, S>,
+    clients: Entries<Branch, Client, C>,
     wheel: Wheel<(Owner, Timer)>,
     /// The timers that fired in one call, kept for its room.
     due: Vec<(Owner, Timer)>,
@@ -64,6 +64,9 @@ pub struct Table<S, C> {
     timings: Timings,
     limit: usize,
 }
+
+/// Entries lie in boxes, so that the map moves little when it grows.
+type Entries<K, M, U> = HashMap<K, Box<Entry<M, U>>, BuildHasherDefault<KeyHasher>>;
 
 #[derive(Debug)]
 struct Entry<M, U> {
@@ -144,7 +147,7 @@ impl<S, C> Table<S, C> {
         let (machine, outputs) = Server::new(now, is_reliable, self.timings);
         let mut entry = Entry::new(machine, user);
         entry.carry_out(Owner::Server(key), outputs, &mut self.wheel);
-        self.servers.insert(key, entry);
+        self.servers.insert(key, Box::new(entry));
         Ok(())
     }
 
@@ -163,7 +166,7 @@ impl<S, C> Table<S, C> {
         let (machine, outputs) = Client::new(now, request, is_reliable, self.timings);
         let mut entry = Entry::new(machine, user);
         let done = entry.carry_out(Owner::Client(branch), outputs, &mut self.wheel);
-        self.clients.insert(branch, entry);
+        self.clients.insert(branch, Box::new(entry));
         Ok(Step { send: done.send, event: done.event, over: None })
     }
 
