@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
-use crate::port;
 use crate::sip::Outgoing;
 use crate::sip_agent::Agent;
 use crate::sipjab::{Setup, Sipjab, run_to_end};
@@ -81,16 +80,16 @@ fn check_finds_nothing_in_good_files_and_cannot_read_missing_ones() {
 
 #[test]
 fn a_port_in_use_is_named() {
-    let port = port::free();
-    let address = (Ipv4Addr::LOCALHOST, port);
-    let _held = (UdpSocket::bind(address).unwrap(), TcpListener::bind(address).unwrap());
-    for scheme in ["udp", "tcp"] {
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let held = [("udp", udp.local_addr().unwrap()), ("tcp", tcp.local_addr().unwrap())];
+    for (scheme, address) in held {
         let configuration =
-            configuration("").replace("udp:127.0.0.1:0", &format!("{scheme}:127.0.0.1:{port}"));
+            configuration("").replace("udp:127.0.0.1:0", &format!("{scheme}:{address}"));
         let output = run_to_end("run", &configuration, GOOD);
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && output.status.code() != Some(124), "{text}");
-        assert!(text.contains(&format!("127.0.0.1:{port}")), "{text}");
+        assert!(text.contains(&address.to_string()), "{text}");
     }
 }
 
