@@ -43,5 +43,5 @@ pub use message::{
 pub use notice::{
     Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender,
 };
-pub use request::{MAX_PAGER, OutgoingRequest, RequestIds};
+pub use request::{MAX_PAGER, OutgoingRequest, RequestIds, VIA_RESERVE};
 pub use ser::{Destination, Ser, SerDomain};

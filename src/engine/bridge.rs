@@ -14,8 +14,8 @@ use super::transactions::User;
 use super::worker::Worker;
 use crate::clock;
 use crate::gateway::{
-    Fate, Handover, Incoming, Lanes, MessageError, OutgoingRequest, RequestIds,
-    error_from_response, failure_from_error, message_from_stanza, notice_from_error,
+    Fate, Handover, Incoming, Lanes, MAX_PAGER, MessageError, OutgoingRequest, RequestIds,
+    VIA_RESERVE, error_from_response, failure_from_error, message_from_stanza, notice_from_error,
     notice_to_sender, receipt_for,
 };
 use crate::modules::xmpp::{Gateway, Reply};
@@ -185,9 +185,8 @@ impl Bridge {
         let lane = message.to().map(|to| to.uri.to_owned()).unwrap_or_default();
         let carried = Rc::new(Carried { origin, lane });
         let user = User::Bridge(carried.clone());
-        let size = OutgoingRequest { size: message.to_bytes().len() + 120, message };
-        let needs_stream = size.is_large();
-        let outbound = Box::new(Outbound { message: size.message, next_hop, user, needs_stream });
+        let needs_stream = message.to_bytes().len() + VIA_RESERVE > MAX_PAGER;
+        let outbound = Box::new(Outbound { message, next_hop, user, needs_stream });
         let pushed = self.lanes.borrow_mut().push(&carried.lane, outbound);
         match pushed {
             Ok(Some(outbound)) => self.start(outbound, &carried.lane),

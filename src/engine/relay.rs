@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::bridge::Carried;
 use super::transactions::{Destination, User};
 use super::worker::Worker;
+use crate::gateway::{MAX_PAGER, VIA_RESERVE};
 use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
@@ -22,9 +23,6 @@ pub(super) struct Outbound {
     /// RFC 3428 §8: it may not leave over UDP.
     pub(super) needs_stream: bool,
 }
-
-/// Room that our Via takes.
-const VIA: usize = 120;
 
 impl Worker {
     /// The request that a route relays, with the server transaction that its responses return through.
@@ -80,7 +78,7 @@ impl Worker {
         match found {
             Err(error) => Err(Tried::Failed(error)),
             Ok(Some(target)) if target.transport == Transport::Udp && !outbound.needs_stream => {
-                if outbound.message.wire().len() + VIA > 1300 {
+                if outbound.message.wire().len() + VIA_RESERVE > MAX_PAGER {
                     return Err(Tried::MustWait(outbound));
                 }
                 self.transmit(&outbound, target).map_err(Tried::Failed)
@@ -113,7 +111,7 @@ impl Worker {
     fn ways(&self, outbound: &Outbound, target: Target) -> impl Iterator<Item = Transport> {
         let uri = Uri::parse(&outbound.next_hop).ok();
         let is_explicit = uri.is_some_and(|uri| uri.has_param("transport"));
-        let length = outbound.message.to_bytes().len() + VIA;
+        let length = outbound.message.to_bytes().len() + VIA_RESERVE;
         let choice = match outbound.needs_stream {
             true => [Some(Transport::Tcp), None],
             false => {

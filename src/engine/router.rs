@@ -38,9 +38,10 @@ impl Router for Worker {
         reason: &str,
         headers: &[(&str, &str)],
     ) -> Result<(), RouteError> {
-        let reason_why = "there is no transaction";
-        let error = RouteError::State { function: "reply", reason: reason_why };
-        let key = route.key.filter(|_| route.has_transaction).ok_or(error)?;
+        let key = route
+            .key
+            .filter(|_| route.has_transaction)
+            .ok_or(RouteError::State { function: "reply", reason: "there is no transaction" })?;
         self.answer(&route.message, &key, status, reason, headers)
     }
 

@@ -16,7 +16,7 @@ use super::error::MessageError;
 pub const MAX_PAGER: usize = 1300;
 
 /// Bytes set aside for what the transport adds: our Via with its branch, and `rport`.
-const VIA_RESERVE: usize = 120;
+pub const VIA_RESERVE: usize = 120;
 
 /// The identifiers of one request; the caller makes them unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
