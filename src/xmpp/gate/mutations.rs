@@ -170,13 +170,12 @@ fn binds_xmlns(element: &[u8]) -> bool {
     memmem::find(element, ns::XMLNS.as_bytes()).is_some()
 }
 
-/// rxml takes no U+FFFC and U+FFFD in names; XML 1.0 §2.3 [4] does.
+/// rxml takes none of U+FDF0 to U+FFFD in names; XML 1.0 §2.3 [4] does.
 fn has_specials(element: &[u8]) -> bool {
     let mut names = element.split(|byte| *byte == b'<').skip(1);
     names.any(|tag| {
         let tag = &tag[..memchr(b'>', tag).unwrap_or(tag.len())];
-        memmem::find(tag, "\u{fffc}".as_bytes()).is_some()
-            || memmem::find(tag, "\u{fffd}".as_bytes()).is_some()
+        String::from_utf8_lossy(tag).contains(|c| ('\u{fdf0}'..='\u{fffd}').contains(&c))
     })
 }
 
