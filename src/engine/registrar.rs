@@ -30,8 +30,7 @@ impl Worker {
         if route.has_transaction {
             self.reply(route, status, reason, &headers)?;
         } else {
-            let bytes = self.stateless_reply(&route.message, status, reason, &headers)?;
-            self.send(self.way_back(route.source), bytes);
+            self.send_stateless(&route.message, route.source, status, reason, &headers)?;
         }
         Ok(status == 200)
     }

@@ -16,12 +16,7 @@ use crate::xmpp::StanzaError;
 
 impl Router for Worker {
     fn reply_stateless(&self, route: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
-        if route.message.method() == crate::sip::Method::Ack {
-            return Ok(());
-        }
-        let bytes = self.stateless_reply(&route.message, status, reason, &[])?;
-        self.send(self.way_back(route.source), bytes);
-        Ok(())
+        self.send_stateless(&route.message, route.source, status, reason, &[])
     }
 
     fn new_transaction(&self, route: &mut Route) -> Result<(), RouteError> {

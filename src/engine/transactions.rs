@@ -12,7 +12,7 @@ use crate::clock;
 use crate::script::error::RouteError;
 use crate::sip::transaction::{Branch, ClientInput, Event, Fired, Refused, ServerKey, Step, Table};
 use crate::sip::transport::{Source, Transport};
-use crate::sip::{Body, HeaderId, Message, reply};
+use crate::sip::{Body, HeaderId, Message, Method, reply};
 
 /// Timers that are due within this time fire together.
 const TICK: Duration = Duration::from_millis(5);
@@ -54,7 +54,7 @@ pub(crate) enum User {
 
 impl Worker {
     /// A reply to `message`, not yet sent.
-    pub(super) fn stateless_reply(
+    pub(super) fn build_reply(
         &self,
         message: &Message,
         status: u16,
@@ -73,7 +73,7 @@ impl Worker {
         Ok(reply(message, status, reason, Some(&tag), &all, Body::default())?)
     }
 
-    /// Sends a reply without a transaction. ACK has none.
+    /// Sends a reply without a transaction; what cannot be answered is counted.
     pub(super) fn answer_stateless(
         &self,
         message: &Message,
@@ -82,13 +82,25 @@ impl Worker {
         reason: &str,
         headers: &[(&str, &str)],
     ) {
-        if message.method() == crate::sip::Method::Ack {
-            return;
+        if let Err(error) = self.send_stateless(message, source, status, reason, headers) {
+            self.refuse("unanswerable", source, &error);
         }
-        match self.stateless_reply(message, status, reason, headers) {
-            Ok(bytes) => self.send(self.way_back(source), bytes),
-            Err(error) => self.refuse("unanswerable", source, &error),
+    }
+
+    /// Sends a reply without a transaction. An ACK has none.
+    pub(super) fn send_stateless(
+        &self,
+        message: &Message,
+        source: Source,
+        status: u16,
+        reason: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(), RouteError> {
+        if message.method() != Method::Ack {
+            let bytes = self.build_reply(message, status, reason, headers)?;
+            self.send(self.way_back(source), bytes);
         }
+        Ok(())
     }
 
     /// Sends a reply through the transaction.
@@ -100,7 +112,7 @@ impl Worker {
         reason: &str,
         headers: &[(&str, &str)],
     ) -> Result<(), RouteError> {
-        let bytes = self.stateless_reply(message, status, reason, headers)?;
+        let bytes = self.build_reply(message, status, reason, headers)?;
         self.respond(key, status, bytes).map_err(|refused| RouteError::State {
             function: "reply",
             reason: match refused {

@@ -179,6 +179,6 @@ impl Receive for Worker {
         self.shared.refusals.note("stream framing", source.peer, error);
         let message = refused.filter(Message::is_request)?;
         let (status, reason) = error.status();
-        self.stateless_reply(&message, status, reason, &[]).ok()
+        self.build_reply(&message, status, reason, &[]).ok()
     }
 }
