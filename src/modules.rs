@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{ParamError, Params};
+use crate::script::commons::Commons;
 use crate::script::module::{Exports, ModuleDef};
 
 #[path = "../modules/core/core.rs"]
@@ -39,8 +40,8 @@ pub fn names() -> Vec<&'static str> {
 }
 
 /// The functions of every module under these parameters; all findings in the parameters at once.
-pub fn load(params: &BTreeMap<String, Params>) -> Result<Exports, ParamError> {
-    let mut exports = Exports::default();
+pub fn load(params: &BTreeMap<String, Params>, commons: &Commons) -> Result<Exports, ParamError> {
+    let mut exports = Exports::new(commons.clone());
     let mut findings = Vec::new();
     for module in ALL {
         let params = params.get(module.name).cloned().unwrap_or_else(Params::none);

@@ -1,6 +1,7 @@
 //! Rhai: what a route may call and change.
 
 pub mod check;
+pub mod commons;
 pub mod engine;
 pub mod error;
 pub mod export;

@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::modules;
 use crate::script;
 use crate::script::check::Checker;
+use crate::script::commons::Commons;
 use crate::script::export::Kind;
 use crate::script::import::Sources;
 
@@ -70,7 +71,7 @@ pub fn run(config: Config) -> Result<(), ServeError> {
 
 /// A checker that knows what scripts may call under `config`.
 pub fn checker(config: &Config) -> Result<Checker, ParamError> {
-    let exports = modules::load(&config.modules)?;
+    let exports = modules::load(&config.modules, &Commons::default())?;
     let engine = script::engine::engine(&config.script, &exports);
     Ok(Checker::new(engine, exports.catalogue()))
 }

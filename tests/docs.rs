@@ -54,7 +54,8 @@ fn the_limits_of_scripts_are_shown_with_their_defaults() {
 /// What a doc comment shows is tried above; here none may be missing.
 #[test]
 fn every_function_has_an_example_and_a_place_in_its_readme() {
-    let exports = sipjab::modules::load(&Default::default()).unwrap().catalogue();
+    let exports =
+        sipjab::modules::load(&Default::default(), &Default::default()).unwrap().catalogue();
     let mut waiting: BTreeSet<String> = exports.names().map(ToOwned::to_owned).collect();
     assert!(!waiting.is_empty(), "no function is exported");
     for module in sipjab::modules::ALL {

@@ -16,6 +16,7 @@ use crate::gateway::OutgoingStanza;
 use crate::modules::xmpp::Gateway;
 use crate::net::dns::Resolver;
 use crate::net::tcp::Connections;
+use crate::script::commons::Commons;
 use crate::script::import::Sources;
 use crate::script::router::Verdict;
 use crate::sip::Message;
@@ -83,6 +84,8 @@ pub struct Shared {
     pub is_draining: AtomicBool,
     /// What was refused.
     pub refusals: Refusals,
+    /// What the workers' modules share.
+    pub commons: Commons,
     /// Makes tags.
     pub tags: ahash::RandomState,
     /// Part of every identifier that we make, new at each start.

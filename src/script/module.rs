@@ -3,11 +3,13 @@
 use std::any::TypeId;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ahash::AHashMap;
 use regex::Regex;
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext, Position};
 
+use super::commons::Commons;
 use super::error::RouteError;
 use super::export::{Catalogue, Export, Kind, Kinds, ParamType};
 use super::route::Route;
@@ -30,6 +32,7 @@ type Registration = Box<dyn Fn(&mut Engine)>;
 pub struct Exports {
     exports: Vec<Export>,
     registrations: Vec<Registration>,
+    commons: Commons,
 }
 
 /// The exports of one module, which share its parameters.
@@ -39,6 +42,16 @@ pub struct ModuleExports<'e, C> {
 }
 
 impl Exports {
+    /// None yet; what the modules of all workers share lies in `commons`.
+    pub fn new(commons: Commons) -> Self {
+        Self { commons, ..Self::default() }
+    }
+
+    /// State that the workers share: theirs when another worker has made it, else what `make` gives.
+    pub fn common<T: std::any::Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        self.commons.part(make)
+    }
+
     /// Exports that get `config` as their second argument.
     pub fn with<C: 'static>(&mut self, config: C) -> ModuleExports<'_, C> {
         ModuleExports { exports: self, config: Rc::new(config) }
@@ -181,6 +194,8 @@ function!(0);
 function!(1 A 0);
 function!(2 A 0, B 1);
 function!(3 A 0, B 1, D 2);
+function!(4 A 0, B 1, D 2, E 3);
+function!(5 A 0, B 1, D 2, E 3, G 4);
 
 impl Argument for ImmutableString {
     const TYPE: ParamType = ParamType::Str;

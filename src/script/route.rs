@@ -25,6 +25,28 @@ pub struct FromXmpp {
     pub is_refused: bool,
 }
 
+/// One more way that a request shall go (RFC 3261 §16.5): a branch of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The Request-URI of the branch.
+    pub uri: ImmutableString,
+    /// The next hop, when it is not the Request-URI.
+    pub destination: Option<ImmutableString>,
+    /// The Route headers that lead to it (RFC 3327), first hop first, as one header value; or empty.
+    pub path: ImmutableString,
+    /// In thousandths, 0 to 1000; those of the highest q are tried first (RFC 3261 §20.10).
+    pub q: u16,
+    /// The flags of the branch: `setbflag`.
+    pub flags: u32,
+}
+
+impl Target {
+    /// A way to a Request-URI, as good as any.
+    pub fn new(uri: impl Into<ImmutableString>) -> Self {
+        Self { uri: uri.into(), destination: None, path: "".into(), q: 1000, flags: 0 }
+    }
+}
+
 /// What a running route reads and changes.
 pub struct Route {
     /// The kind of the route.
@@ -37,6 +59,12 @@ pub struct Route {
     pub original_uri: ImmutableString,
     /// The next hop, when it is not the Request-URI: `setdsturi`.
     pub destination: Option<ImmutableString>,
+    /// The ways besides the Request-URI: `append_branch`, and `lookup` of several contacts.
+    pub targets: Vec<Target>,
+    /// The flags of the way that the Request-URI is: `setbflag`.
+    pub branch_flags: u32,
+    /// The q of the way that the Request-URI is, in thousandths.
+    pub q: u16,
     /// The flags of the message: `setflag`.
     pub flags: u32,
     /// The variables of the message: `set_avp`.
@@ -82,6 +110,9 @@ impl Route {
             message,
             source,
             destination: None,
+            targets: Vec::new(),
+            branch_flags: 0,
+            q: 1000,
             flags: 0,
             variables: BTreeMap::new(),
             verdict: Verdict::default(),

@@ -110,6 +110,7 @@ fn shared(
         listeners: held.iter().map(|held| (held.transport, held.local)).collect(),
         is_draining: Default::default(),
         refusals: Default::default(),
+        commons: Default::default(),
         tags: ahash::RandomState::new(),
         run: rand::random(),
         serial: Default::default(),
@@ -153,7 +154,7 @@ fn start_worker(
 type Started = (std::rc::Rc<Worker>, Vec<TcpPort>);
 
 fn worker(id: u16, shared: Arc<Shared>, sources: &Sources) -> Result<Started, ServeError> {
-    let exports = modules::load(&shared.config.modules)?;
+    let exports = modules::load(&shared.config.modules, &shared.commons)?;
     let bundle = Bundle::compile(sources, &shared.config.script, &exports).map_err(|error| {
         ServeError::System { what: "the script", source: io::Error::other(error) }
     })?;

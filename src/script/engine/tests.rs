@@ -34,7 +34,7 @@ impl Stage {
         let path = folder.path().join("route.rhai");
         let mut config = ScriptConfig::new(&path);
         (config.max_string_size, config.max_array_size, config.max_map_size) = (4096, 100, 100);
-        let exports = modules::load(&BTreeMap::new()).unwrap();
+        let exports = modules::load(&BTreeMap::new(), &Default::default()).unwrap();
         let checker = Checker::new(engine(&config, &exports), exports.catalogue());
         let (_, sources) = checker.read(&path).unwrap();
         let bundle = Rc::new(Bundle::compile(&sources, &config, &exports)?);
