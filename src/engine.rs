@@ -2,6 +2,7 @@
 
 mod bridge;
 mod drain;
+mod location_store;
 mod owners;
 mod receive;
 mod refusals;
@@ -15,6 +16,7 @@ mod worker;
 
 pub use owners::Owners;
 pub use refusals::Refusals;
+pub use registrar::Locations;
 pub use rest::before_waiting;
 pub use shared::{Attached, Mail, Shared};
 pub use worker::{Script, Worker};
