@@ -26,6 +26,7 @@ mod errors;
 mod iq;
 mod messages;
 mod peers_alone;
+mod registrar;
 mod relay;
 mod reload;
 mod restart;

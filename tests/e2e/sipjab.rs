@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) xmpp: String,
     /// Further tables.
     pub(crate) tables: String,
+    /// The database.
+    pub(crate) store: String,
 }
 
 impl Setup {
@@ -41,6 +43,7 @@ impl Setup {
             component_port: None,
             xmpp: String::new(),
             tables: String::new(),
+            store: "sqlite:sipjab.db".into(),
         }
     }
 
@@ -88,7 +91,7 @@ impl Setup {
                 self.xmpp_host, self.xmpp
             );
         }
-        text + &self.tables + "[store]\nurl = \"sqlite:sipjab.db\"\n"
+        text + &self.tables + &format!("[store]\nurl = \"{}\"\n", self.store)
     }
 }
 
@@ -106,7 +109,10 @@ pub(crate) struct Sipjab {
 impl Sipjab {
     /// Starts the program and waits until its listeners are bound.
     pub(crate) fn start(setup: &Setup) -> Self {
-        let folder = folder_with(&setup.configuration(), &setup.script);
+        Self::start_in(folder_with(&setup.configuration(), &setup.script))
+    }
+
+    fn start_in(folder: TempDir) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sipjab"));
         command.arg("run").arg("-c").arg(folder.path().join("sipjab.toml"));
         let process = Process::start("sipjab", &command);
@@ -127,6 +133,19 @@ impl Sipjab {
     /// The address that the program says it listens at, of the first listener that begins so.
     pub(crate) fn listener(&self, scheme: &str) -> SocketAddr {
         listener(&self.process.lines().join("\n"), scheme)
+    }
+
+    /// Ends the program, and starts it again with what it has left in its folder.
+    pub(crate) fn restart(mut self) -> Self {
+        self.process.signal(Signal::SIGTERM);
+        let status = self.process.exit(PATIENCE + PATIENCE);
+        assert!(status.success(), "sipjab ended with {status}");
+        Self::start_in(self.folder)
+    }
+
+    /// The file of the embedded database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("sipjab.db")
     }
 
     /// Overwrites the script, as an editor does.
