@@ -1,0 +1,4 @@
+//! What a proxy does to a message, without IO (RFC 3261 §16).
+
+pub mod loose_route;
+pub mod record_route;
