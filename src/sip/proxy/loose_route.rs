@@ -48,10 +48,21 @@ impl Followed {
 
 /// Takes what is ours out of the Route, and finds the next hop; `None` when there is no Route.
 ///
-/// `is_ours` tells whether a URI names us. The Request-URI changes twice at most: back to the last Route
-/// value when a strict router has put a Route value of ours there (§16.4), and to the next hop when that one
-/// is a strict router (§16.6 step 6).
+/// `is_ours` tells whether a URI names us. The Request-URI changes twice at most: by [`preprocess`], and by
+/// [`next_hop`] when the next hop is a strict router.
 pub fn loose_route(
+    request: &mut Message,
+    is_ours: impl Fn(&Uri<'_>) -> bool,
+) -> Result<Option<Followed>, HeaderError> {
+    let Some(mut followed) = preprocess(request, is_ours)? else { return Ok(None) };
+    followed.next_hop = next_hop(request)?;
+    Ok(Some(followed))
+}
+
+/// Takes what is ours out of the Route (§16.4), and leaves the next hop open; `None` when there is no Route.
+///
+/// When a strict router has put a Route value of ours into the Request-URI, the last Route value returns there.
+pub fn preprocess(
     request: &mut Message,
     is_ours: impl Fn(&Uri<'_>) -> bool,
 ) -> Result<Option<Followed>, HeaderError> {
@@ -66,7 +77,7 @@ pub fn loose_route(
         params = params.or(Some(own));
     }
     let is_preloaded = request.to()?.tag().is_none();
-    Ok(Some(Followed { params, is_preloaded, next_hop: next_hop(request)? }))
+    Ok(Some(Followed { params, is_preloaded, next_hop: None }))
 }
 
 /// The next hop that the Route names; a strict router there gets the request in its form (§16.6 step 6).
