@@ -25,6 +25,7 @@ mod errors;
 mod iq;
 mod messages;
 mod peers_alone;
+mod record_route;
 mod relay;
 mod reload;
 mod restart;
