@@ -12,6 +12,8 @@ use crate::script::module::{Exports, ModuleDef};
 pub mod core;
 #[path = "../modules/maxfwd/maxfwd.rs"]
 pub mod maxfwd;
+#[path = "../modules/nathelper/nathelper.rs"]
+pub mod nathelper;
 #[path = "../modules/path/path.rs"]
 pub mod path;
 #[path = "../modules/registrar/registrar.rs"]
@@ -31,6 +33,7 @@ pub mod xmpp;
 pub static ALL: &[&ModuleDef] = &[
     &core::MODULE,
     &maxfwd::MODULE,
+    &nathelper::MODULE,
     &path::MODULE,
     &registrar::MODULE,
     &rr::MODULE,

@@ -1,4 +1,4 @@
-//! Route and Record-Route of a request that goes on (RFC 3261 §16.4, §16.6 steps 4 and 6).
+//! Route and Record-Route of a request that goes on (RFC 3261 §16.4, §16.6 step 4).
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use super::worker::Worker;
 use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
-use crate::sip::proxy::loose_route::{next_hop, preprocess};
+use crate::sip::proxy::loose_route::preprocess;
 use crate::sip::proxy::record_route::{Hop, RecordRoute};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{HeaderId, Message, Uri};
@@ -35,19 +35,16 @@ impl Recording {
 }
 
 impl Worker {
-    /// The URI of the next hop; `message` loses our own Route when the script has not followed it.
-    pub(super) fn next_hop_of(
+    /// RFC 3261 §16.4: the Route of a request that the script has not followed loses what names us.
+    pub(super) fn remove_own_route(
         &self,
         route: &Route,
         message: &mut Message,
-    ) -> Result<String, RouteError> {
+    ) -> Result<(), RouteError> {
         if route.followed.is_none() {
             preprocess(message, |uri| self.is_own_route(uri))?;
         }
-        if let Some(uri) = &route.destination {
-            return Ok(uri.to_string());
-        }
-        Ok(next_hop(message)?.unwrap_or_else(|| message.request_uri().to_owned()))
+        Ok(())
     }
 
     fn is_own_route(&self, uri: &Uri<'_>) -> bool {

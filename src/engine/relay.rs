@@ -10,6 +10,7 @@ use crate::gateway::{MAX_PAGER, VIA_RESERVE};
 use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
+use crate::sip::proxy::loose_route::next_hop;
 use crate::sip::target::{Resolution, Target, TargetQuery};
 use crate::sip::transaction::{Event, ServerKey};
 use crate::sip::transport::{Transport, for_size};
@@ -46,7 +47,14 @@ impl Worker {
             Some(_) => {}
             None => message.set_header("Max-Forwards", "70")?,
         }
-        let next_hop = self.next_hop_of(route, &mut message)?;
+        self.remove_own_route(route, &mut message)?;
+        let next_hop = match &route.destination {
+            Some(uri) => uri.to_string(),
+            None => match next_hop(&mut message)? {
+                Some(next) => next,
+                None => message.request_uri().to_owned(),
+            },
+        };
         let key = self.begin_transaction(route)?;
         let user = User::Relay(key);
         Ok(Box::new(Outbound {

@@ -24,6 +24,7 @@ mod bad_xmpp;
 mod errors;
 mod iq;
 mod messages;
+mod nat;
 mod peers_alone;
 mod record_route;
 mod relay;

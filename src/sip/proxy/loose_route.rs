@@ -90,7 +90,7 @@ pub fn next_hop(request: &mut Message) -> Result<Option<String>, HeaderError> {
         routes.remove(0);
         routes.push(target);
         set_routes(request, &routes)?;
-        request.set_request_uri(&next).map_err(|_| MALFORMED)?;
+        set_request_uri(request, &next)?;
     }
     Ok(Some(next))
 }
@@ -114,9 +114,8 @@ fn restore_request_uri(
     let mut routes = routes(request);
     let Some(last) = routes.pop() else { return Ok(None) };
     let target = NameAddr::parse(HeaderId::Route, &last)?;
-    target.parsed_uri().map_err(|_| MALFORMED)?;
     set_routes(request, &routes)?;
-    request.set_request_uri(target.uri).map_err(|_| MALFORMED)?;
+    set_request_uri(request, target.uri)?;
     Ok(Some(params))
 }
 
@@ -151,6 +150,13 @@ fn first_route(request: &Message) -> Result<Option<Uri<'_>>, HeaderError> {
 
 fn has_param(params: &str, name: &str) -> bool {
     params.split(';').any(|it| it.split('=').next().is_some_and(|it| it.eq_ignore_ascii_case(name)))
+}
+
+/// A Request-URI has no headers (§19.1.1).
+fn set_request_uri(request: &mut Message, text: &str) -> Result<(), HeaderError> {
+    let uri = Uri::parse(text).map_err(|_| MALFORMED)?;
+    let bare = uri.without_headers().unwrap_or_else(|_| text.to_owned());
+    request.set_request_uri(&bare).map_err(|_| MALFORMED)
 }
 
 /// Every Route value, folds read as spaces.
