@@ -8,6 +8,7 @@ mod record_route;
 mod refusals;
 mod registrar;
 mod relay;
+mod rest;
 mod router;
 mod shared;
 mod transactions;
@@ -15,5 +16,6 @@ mod worker;
 
 pub use owners::Owners;
 pub use refusals::Refusals;
+pub use rest::before_waiting;
 pub use shared::{Attached, Mail, Shared};
 pub use worker::{Script, Worker};
