@@ -7,6 +7,7 @@ use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
 use crate::sip::proxy::loose_route::preprocess;
+use crate::sip::proxy::maddr::strip_maddr;
 use crate::sip::proxy::record_route::{Hop, RecordRoute};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{HeaderId, Message, Uri};
@@ -35,6 +36,13 @@ impl Recording {
 }
 
 impl Worker {
+    /// RFC 3261 §16.4: an `maddr` that is ours goes before anybody looks at the Request-URI.
+    pub(super) fn strip_maddr(&self, message: &mut Message, source: Source) {
+        let is_ours = |host: &str, port| self.shared.is_myself(host, port);
+        // A request that has grown too large goes on as it came.
+        let _ = strip_maddr(message, source.transport, source.local.port(), is_ours);
+    }
+
     /// RFC 3261 §16.4: the Route of a request that the script has not followed loses what names us.
     pub(super) fn remove_own_route(
         &self,
