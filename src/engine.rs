@@ -5,6 +5,7 @@ mod drain;
 mod location_store;
 mod owners;
 mod receive;
+mod record_route;
 mod refusals;
 mod registrar;
 mod relay;

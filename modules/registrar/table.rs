@@ -183,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_binding_returns_as_it_was() {
-        let store = Store::in_memory(&[LOCATION.clone()]).unwrap();
+        let store = Store::in_memory(std::slice::from_ref(&LOCATION)).unwrap();
         let (moment, rules) = (moment(), Rules::default());
         let later = moment.now + Duration::from_secs(600);
         let earlier = moment.now - Duration::from_secs(60);
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn compat_rows_of_kamailio_are_read() {
-        let store = Store::in_memory(&[LOCATION.clone()]).unwrap();
+        let store = Store::in_memory(std::slice::from_ref(&LOCATION)).unwrap();
         let rows_of_kamailio = Statement::new(
             "INSERT INTO location (ruid, username, domain, contact, received, expires, q, cseq, \
              socket) VALUES ('uloc-1', 'Alice', 'SIP.example', 'sip:a@10.0.0.1', \

@@ -55,7 +55,7 @@ fn the_best_contact_leads_and_the_others_are_targets() {
     let (_, mut route) = route_to(vec![best.clone(), second.clone()]);
     assert_eq!(lookup(&mut route, &config(), table()), Ok(true));
     assert_eq!((&*route.path, route.q, route.branch_flags), ("<sip:edge;lr>", 900, 2));
-    assert_eq!(route.targets, [second.clone()]);
+    assert_eq!(route.targets, std::slice::from_ref(&second));
 
     let (_, mut alone) = route_to(vec![best, second]);
     let one = Config { append_branches: false, ..config() };

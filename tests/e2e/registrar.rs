@@ -106,7 +106,6 @@ fn a_register_storm_is_answered_and_outlives_a_restart() {
     let sipjab = sipjab.restart();
     let restored = sipjab.logs(0, "contacts restored", PATIENCE).expect("they are restored");
     assert!(restored.contains("count=10000"), "{restored}");
-    eprintln!("{restored}");
     for number in (0..USERS).step_by(97) {
         let found = contacts(&mut agent, &user(number), &sipjab);
         assert!(found[0].starts_with(&format!("<sip:user{number}@192.0.2.9:5062>")), "{found:?}");
