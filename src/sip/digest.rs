@@ -5,6 +5,7 @@ mod challenge;
 mod credentials;
 mod nonce;
 mod nonce_count;
+mod outcome;
 mod response;
 
 pub use algorithm::{Algorithm, Hash};
@@ -12,6 +13,7 @@ pub use challenge::{Challenge, Qops};
 pub use credentials::{Credentials, Nc, Qop};
 pub use nonce::{Nonce, Nonces};
 pub use nonce_count::{Count, NonceCounts};
+pub use outcome::Outcome;
 pub use response::Ha1;
 
 #[cfg(test)]
