@@ -30,7 +30,7 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
         .export("save", ["table", "flags", "uri"], REQUEST, save_uri)
         .export("lookup", ["table"], LOOKUP, lookup)
         .export("lookup", ["table", "uri"], LOOKUP, lookup_uri)
-        .export("lookup_branches", ["table"], REQUEST.or(FAILURE), lookup_branches)
+        .export("lookup_branches", ["table"], REQUEST | FAILURE, lookup_branches)
         .export("registered", ["table"], ANY, registered)
         .export("registered", ["table", "uri"], ANY, registered_uri)
         .export("unregister", ["table", "uri"], ANY, unregister)

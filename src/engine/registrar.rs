@@ -7,6 +7,7 @@ use std::time::Duration;
 use ahash::AHashMap;
 use tokio::sync::Notify;
 
+use super::router::with_own;
 use super::worker::Worker;
 use crate::clock;
 use crate::modules::registrar::table::uri_of_place;
@@ -186,6 +187,7 @@ impl Worker {
         if route.has_transaction {
             self.reply(route, status, reason, &headers)?;
         } else {
+            let headers = with_own(route, &headers);
             self.send_stateless(&route.message, route.source, status, reason, &headers)?;
         }
         Ok(is_saved)
