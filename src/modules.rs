@@ -14,6 +14,8 @@ pub mod core;
 pub mod maxfwd;
 #[path = "../modules/registrar/registrar.rs"]
 pub mod registrar;
+#[path = "../modules/siputils/siputils.rs"]
+pub mod siputils;
 #[path = "../modules/sl/sl.rs"]
 pub mod sl;
 #[path = "../modules/textops/textops.rs"]
@@ -28,6 +30,7 @@ pub static ALL: &[&ModuleDef] = &[
     &core::MODULE,
     &maxfwd::MODULE,
     &registrar::MODULE,
+    &siputils::MODULE,
     &sl::MODULE,
     &textops::MODULE,
     &tm::MODULE,

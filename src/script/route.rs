@@ -11,6 +11,7 @@ use super::error::RouteError;
 use super::export::Kind;
 use super::fiber;
 use super::router::{Router, Verdict};
+use crate::clock;
 use crate::sip::transaction::ServerKey;
 use crate::sip::transport::Source;
 use crate::sip::{Message, NameAddr, Uri};
@@ -69,6 +70,10 @@ pub struct Route {
     pub flags: u32,
     /// The variables of the message: `set_avp`.
     pub variables: BTreeMap<ImmutableString, Dynamic>,
+    /// Headers that the replies to the message carry: `append_to_reply`.
+    pub reply_headers: Vec<(ImmutableString, ImmutableString)>,
+    /// The reply that the last error of a function would have become: `send_reply_error`.
+    pub last_error: Option<(u16, &'static str)>,
     /// What the last gateway function said of the message's fate.
     pub verdict: Verdict,
     /// What finds the transaction of the request; a stanza has none.
@@ -115,6 +120,8 @@ impl Route {
             q: 1000,
             flags: 0,
             variables: BTreeMap::new(),
+            reply_headers: Vec::new(),
+            last_error: None,
             verdict: Verdict::default(),
             key,
             has_transaction: false,
@@ -130,6 +137,11 @@ impl Route {
     /// The server.
     pub fn router(&self) -> Rc<dyn Router> {
         self.router.clone()
+    }
+
+    /// The time, for functions that count or forget.
+    pub fn now(&self) -> Instant {
+        clock::now()
     }
 
     /// The Request-URI.
@@ -177,6 +189,9 @@ impl Route {
         let reason = "it needs a message, and is called while the script is loaded";
         let mut route = CURRENT.take().ok_or(RouteError::State { function, reason })?;
         let result = call(&mut route);
+        if let Err(error) = &result {
+            route.last_error = Some(error.status());
+        }
         CURRENT.set(Some(route));
         result
     }
