@@ -10,10 +10,20 @@ use crate::script::module::{Exports, ModuleDef};
 
 #[path = "../modules/core/core.rs"]
 pub mod core;
+#[path = "../modules/htable/htable.rs"]
+pub mod htable;
 #[path = "../modules/maxfwd/maxfwd.rs"]
 pub mod maxfwd;
+#[path = "../modules/permissions/permissions.rs"]
+pub mod permissions;
+#[path = "../modules/pike/pike.rs"]
+pub mod pike;
+#[path = "../modules/ratelimit/ratelimit.rs"]
+pub mod ratelimit;
 #[path = "../modules/registrar/registrar.rs"]
 pub mod registrar;
+#[path = "../modules/sanity/sanity.rs"]
+pub mod sanity;
 #[path = "../modules/siputils/siputils.rs"]
 pub mod siputils;
 #[path = "../modules/sl/sl.rs"]
@@ -28,8 +38,13 @@ pub mod xmpp;
 /// Alphabetical; all are loaded, since one that is not called costs nothing.
 pub static ALL: &[&ModuleDef] = &[
     &core::MODULE,
+    &htable::MODULE,
     &maxfwd::MODULE,
+    &permissions::MODULE,
+    &pike::MODULE,
+    &ratelimit::MODULE,
     &registrar::MODULE,
+    &sanity::MODULE,
     &siputils::MODULE,
     &sl::MODULE,
     &textops::MODULE,

@@ -4,6 +4,7 @@ pub mod check;
 pub mod commons;
 pub mod engine;
 pub mod error;
+pub mod expiring;
 pub mod export;
 pub mod fiber;
 pub mod import;

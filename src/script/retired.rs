@@ -15,6 +15,7 @@ const REPLY: &str =
     "leave it out: an ACK for a reply without a transaction never reaches the script";
 const EDITS: &str = "leave it out: every edit is seen at once";
 const LIFE: &str = "leave it out: a transaction ends by itself";
+const ONE_STEP: &str = "leave it out: `sht_inc` and its kind are one step for all workers";
 const CONNECTION: &str = "leave it out: connections are kept and closed by the server";
 
 /// Legacy name and what takes its place, by topic.
@@ -56,6 +57,20 @@ pub const RETIRED: &[(&str, Instead)] = &[
     ("sl_filter_ACK", Advice(REPLY)),
     ("mf_process_maxfwd_header", Function("process_maxfwd")),
     ("msg_apply_changes", Advice(EDITS)),
+    ("rl_check_pipe", Function("rl_check")),
+    ("sanity_reply", Function("send_reply_error")),
+    ("sht_sets", Function("sht_set")),
+    ("sht_seti", Function("sht_set")),
+    ("sht_setxs", Function("sht_set")),
+    ("sht_setxi", Function("sht_set")),
+    ("sht_gete", Function("sht_get")),
+    ("sht_getw", Function("sht_get")),
+    ("sht_rm_name_re", Function("sht_rm_name")),
+    ("sht_rm_value_re", Function("sht_rm_value")),
+    ("sht_has_name", Function("sht_match_name")),
+    ("sht_has_str_value", Function("sht_match_str_value")),
+    ("sht_lock", Advice(ONE_STEP)),
+    ("sht_unlock", Advice(ONE_STEP)),
     ("t_unref", Advice(LIFE)),
     ("t_release", Advice(LIFE)),
     ("set_reply_no_connect", Advice(CONNECTION)),
