@@ -6,6 +6,7 @@
 mod component;
 mod fake_server;
 mod load;
+mod name_server;
 mod peer;
 mod port;
 mod process;
@@ -29,4 +30,5 @@ mod relay;
 mod reload;
 mod restart;
 mod shutdown;
+mod ways;
 mod with_sipp;
