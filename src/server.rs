@@ -16,6 +16,7 @@ use crate::script::check::Checker;
 use crate::script::commons::Commons;
 use crate::script::export::Kind;
 use crate::script::import::Sources;
+use crate::store::StoreError;
 
 /// Why the server did not start, or stopped.
 #[derive(Debug, Error)]
@@ -30,6 +31,9 @@ pub enum ServeError {
     /// A module's parameters have errors.
     #[error(transparent)]
     Params(#[from] ParamError),
+    /// The store cannot be opened, or does not fit.
+    #[error("the store")]
+    Store(#[from] StoreError),
     /// An address cannot be listened on.
     #[error("cannot listen on {listen}{}", in_use(.source))]
     Listen {
