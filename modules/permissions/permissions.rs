@@ -1,27 +1,38 @@
 #![doc = include_str!("README.md")]
 
 mod groups;
+mod table;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rhai::{Dynamic, ImmutableString};
 
 use self::groups::{Address, Groups, Prefix};
+use self::table::{ADDRESS, Known, name_of_table};
 use crate::config::value::ranged;
 use crate::config::{ParamError, Params};
 use crate::script::error::RouteError;
 use crate::script::export::ANY_SIP;
 use crate::script::module::{Exports, ModuleDef};
 use crate::script::route::Route;
+use crate::store::Store;
 
 /// `[modules.permissions]`
 pub static MODULE: ModuleDef = ModuleDef { name: "permissions", load };
 
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let config = params.parse::<Config>()?;
-    let groups = Groups::new(config.address.iter().map(Entry::address));
+    let known = exports.common(Known::default);
+    let own: Vec<_> = config.address.iter().map(Entry::address).collect();
+    let store = exports.store().filter(|_| !config.address_table.is_empty());
+    if !config.address_table.is_empty() {
+        exports.table(&ADDRESS.named(&*config.address_table));
+    }
+    known.begin(&own, store.is_some());
     exports
-        .with(Permissions { config, groups })
+        .with(Permissions { config, own, store, known })
         .export("allow_source_address", [], ANY_SIP, allow_source_address)
         .export("allow_source_address", ["group"], ANY_SIP, allow_source_address_of)
         .export("allow_source_address_group", [], ANY_SIP, allow_source_address_group)
@@ -31,15 +42,36 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
 }
 
 /// `[modules.permissions]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The addresses.
     pub address: Vec<Entry>,
+    /// The table of the store that has more addresses; empty for none.
+    ///
+    /// A name of letters, digits and `_`. Default empty; Kamailio's is `address`.
+    #[serde(deserialize_with = "name_of_table")]
+    pub address_table: Box<str>,
+    /// How old what was read from the table may become, in seconds.
+    ///
+    /// 1 to 86400. Default 60.
+    #[serde(deserialize_with = "ranged::<_, _, 1, 86_400>")]
+    pub reload_interval: u32,
     /// The variable that gets the tag of the address that was found; empty for none.
     ///
     /// Default empty.
     pub peer_tag_avp: Box<str>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            address: Vec::new(),
+            address_table: "".into(),
+            reload_interval: 60,
+            peer_tag_avp: "".into(),
+        }
+    }
 }
 
 /// `[[modules.permissions.address]]`
@@ -78,7 +110,12 @@ impl Entry {
 /// The parameters, and the groups of addresses.
 struct Permissions {
     config: Config,
-    groups: Groups,
+    /// The addresses of the configuration.
+    own: Vec<Address>,
+    /// Where the table is, when there is one.
+    store: Option<Store>,
+    /// What all workers know.
+    known: Arc<Known>,
 }
 
 /// Is the source of the message, address and port, in group 1?
@@ -88,7 +125,7 @@ struct Permissions {
 /// ```
 fn allow_source_address(route: &mut Route, permissions: &Permissions) -> Result<bool, RouteError> {
     let peer = route.source.peer;
-    Ok(permissions.find(route, Some(1), peer.ip(), peer.port()).is_some())
+    Ok(permissions.find(route, Some(1), peer.ip(), peer.port())?.is_some())
 }
 
 /// Is the source of the message, address and port, in this group?
@@ -102,7 +139,7 @@ fn allow_source_address_of(
     group: i64,
 ) -> Result<bool, RouteError> {
     let (group, peer) = (group_of("allow_source_address", group)?, route.source.peer);
-    Ok(permissions.find(route, Some(group), peer.ip(), peer.port()).is_some())
+    Ok(permissions.find(route, Some(group), peer.ip(), peer.port())?.is_some())
 }
 
 /// The lowest group that the source of the message is in, or -1.
@@ -115,7 +152,7 @@ fn allow_source_address_group(
     permissions: &Permissions,
 ) -> Result<i64, RouteError> {
     let peer = route.source.peer;
-    Ok(permissions.find(route, None, peer.ip(), peer.port()).map_or(-1, i64::from))
+    Ok(permissions.find(route, None, peer.ip(), peer.port())?.map_or(-1, i64::from))
 }
 
 /// Is the address with this port in the group? Port 0 is only in what stands for any port.
@@ -132,7 +169,7 @@ fn allow_address(
 ) -> Result<bool, RouteError> {
     let (ip, port) = address_of("allow_address", &ip, port)?;
     let group = group_of("allow_address", group)?;
-    Ok(permissions.find(route, Some(group), ip, port).is_some())
+    Ok(permissions.find(route, Some(group), ip, port)?.is_some())
 }
 
 /// The lowest group that the address with this port is in, or -1.
@@ -147,18 +184,45 @@ fn allow_address_group(
     port: i64,
 ) -> Result<i64, RouteError> {
     let (ip, port) = address_of("allow_address_group", &ip, port)?;
-    Ok(permissions.find(route, None, ip, port).map_or(-1, i64::from))
+    Ok(permissions.find(route, None, ip, port)?.map_or(-1, i64::from))
 }
 
 impl Permissions {
     /// The group, this one or the lowest, that has an address; its tag becomes a variable of the message.
-    fn find(&self, route: &mut Route, group: Option<u32>, ip: IpAddr, port: u16) -> Option<u32> {
-        let (group, tag) = self.groups.find(group, ip, port)?;
+    fn find(
+        &self,
+        route: &mut Route,
+        group: Option<u32>,
+        ip: IpAddr,
+        port: u16,
+    ) -> Result<Option<u32>, RouteError> {
+        let groups = self.groups(route)?;
+        let Some((group, tag)) = groups.find(group, ip, port) else { return Ok(None) };
         if !self.config.peer_tag_avp.is_empty() {
             let name = ImmutableString::from(&*self.config.peer_tag_avp);
             route.variables.insert(name, Dynamic::from(ImmutableString::from(tag)));
         }
-        Some(group)
+        Ok(Some(group))
+    }
+
+    /// The groups, read anew when they are too old. What is known is good enough while the store is away.
+    fn groups(&self, route: &Route) -> Result<Arc<Groups>, RouteError> {
+        let Some(store) = &self.store else { return Ok(self.known.groups()) };
+        let interval = Duration::from_secs(self.config.reload_interval.into());
+        if !self.known.must_read(route.now(), interval) {
+            return Ok(self.known.groups());
+        }
+        let rows = route.wait(store.query(table::question(&self.config.address_table)));
+        match rows.and_then(|rows| Ok(rows?)) {
+            Ok(rows) => Ok(self.known.learn(route.now(), &self.own, &rows)),
+            Err(error) => match self.known.failed(route.now()) {
+                Some(groups) => {
+                    tracing::warn!(%error, "permissions: addresses are not read anew");
+                    Ok(groups)
+                }
+                None => Err(error),
+            },
+        }
     }
 }
 
