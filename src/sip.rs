@@ -16,6 +16,7 @@ mod method;
 mod name_addr;
 mod params;
 mod parse;
+pub mod proxy;
 mod reply;
 pub mod target;
 pub mod transaction;
