@@ -4,6 +4,8 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
+use crate::sip::{Message, Method, Via};
+
 /// What every branch of an RFC 3261 element begins with.
 const COOKIE: &str = "z9hG4bK";
 
@@ -43,6 +45,26 @@ impl KeySeed {
     /// A fresh secret; one for the process, cloned for each worker.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The key of the transaction that `request` belongs to, or `None` for a request that cannot have one.
+    ///
+    /// `via` is its topmost. `method` is that of the transaction's request: the request's own, or for a CANCEL
+    /// that of what it cancels, which is [`Method::Invite`] (RFC 3261 §9.2). ACK leads to its INVITE anyhow.
+    pub fn of(&self, request: &Message, via: &Via<'_>, method: Method<'_>) -> Option<ServerKey> {
+        let branch = via.branch.unwrap_or_default();
+        let (host, port) = via.sent_by();
+        self.by_branch(branch, host, port, method.as_str()).or_else(|| {
+            Some(self.by_fields(&Rfc2543 {
+                request_uri: request.request_uri(),
+                to_tag: request.to().ok().and_then(|to| to.tag()),
+                from_tag: request.from().ok().and_then(|from| from.tag()),
+                call_id: request.call_id().ok()?,
+                cseq: request.cseq().ok()?.number,
+                method: method.as_str(),
+                top_via: via.as_str(),
+            }))
+        })
     }
 
     /// The key by branch, sent-by and method, or `None` if the branch identifies nothing: it
@@ -131,7 +153,8 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// The identity of a client transaction of ours, as it travels in the Via branch parameter.
+/// The identity of a client transaction of ours: what travels in the Via branch parameter, and whether it is the
+/// CANCEL that shares this parameter with its INVITE (RFC 3261 §17.1.3).
 ///
 /// Its text is the magic cookie, the worker, the transaction and a seal, all of fixed width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +162,7 @@ pub struct Branch {
     worker: u16,
     id: u64,
     seal: u64,
+    is_cancel: bool,
 }
 
 impl Branch {
@@ -155,6 +179,23 @@ impl Branch {
         self.id
     }
 
+    /// The transaction of the CANCEL for this one's request; its text is the same.
+    #[must_use]
+    pub fn of_cancel(self) -> Self {
+        Self { is_cancel: true, ..self }
+    }
+
+    /// The transaction of the INVITE that this one's CANCEL is for; itself for any other.
+    #[must_use]
+    pub fn of_cancelled(self) -> Self {
+        Self { is_cancel: false, ..self }
+    }
+
+    /// Whether it is the transaction of a CANCEL.
+    pub fn is_cancel(&self) -> bool {
+        self.is_cancel
+    }
+
     /// The text in one piece of the stack.
     pub fn text(&self) -> BranchText {
         let mut text = [0; Self::LEN];
@@ -169,7 +210,7 @@ impl Branch {
 /// The seal is a hash already, of the rest.
 impl Hash for Branch {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.seal);
+        state.write_u64(self.seal ^ u64::from(self.is_cancel));
     }
 }
 
@@ -217,7 +258,13 @@ impl BranchMint {
 
     /// The branch of transaction `id` on `worker`. It is as unique as the two are together.
     pub fn mint(&self, worker: u16, id: u64) -> Branch {
-        Branch { worker, id, seal: self.secret.hash_one((worker, id)) }
+        Branch { worker, id, seal: self.secret.hash_one((worker, id)), is_cancel: false }
+    }
+
+    /// The client transaction that a response belongs to, or `None` when we did not send its request.
+    pub fn of_response(&self, response: &Message) -> Option<Branch> {
+        let branch = self.parse(response.top_via().ok()?.branch?)?;
+        Some(if response.method() == Method::Cancel { branch.of_cancel() } else { branch })
     }
 
     /// The branch in a Via of ours, or `None` for one that we did not write.
