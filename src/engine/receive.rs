@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::rest;
 use super::shared::Mail;
 use super::worker::Worker;
 use crate::clock;
@@ -40,6 +41,7 @@ fn reply_address(via: &Via<'_>, source: Source) -> SocketAddr {
 impl Worker {
     /// Takes one message as it came.
     pub(super) fn receive(&self, bytes: Bytes, source: Source) {
+        rest::note_message();
         self.last_heard.set(clock::now());
         match datagram(bytes.clone()) {
             Ok(Framed::Message(message)) if message.is_request() => {
