@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, ImmutableString};
 
+use super::engine::Bundle;
 use super::error::RouteError;
 use super::export::Kind;
 use super::fiber;
@@ -47,6 +48,54 @@ impl Target {
     }
 }
 
+/// What the script has armed for the transaction: `t_on_failure`, `t_set_fr` …
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Armed {
+    /// The `branch_route_X` that runs for each copy before it leaves.
+    pub branch: Option<ImmutableString>,
+    /// The `onreply_route_X` that runs for each response.
+    pub reply: Option<ImmutableString>,
+    /// The `failure_route_X` that runs when every branch has failed; once.
+    pub failure: Option<ImmutableString>,
+    /// How long an INVITE may ring; else as `[sip.timers]` says.
+    pub ringing: Option<Duration>,
+    /// How long a branch may stay without any response, or a request other than INVITE without a final one.
+    pub silence: Option<Duration>,
+}
+
+impl Armed {
+    /// The route of this kind.
+    pub fn route(&self, kind: Kind) -> Option<&ImmutableString> {
+        match kind {
+            Kind::Branch => self.branch.as_ref(),
+            Kind::OnReply => self.reply.as_ref(),
+            Kind::Failure => self.failure.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// What had become of the branches of a request when its `failure_route`, `onreply_route` or `branch_route` began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The best final status of all branches, or that of the response; 0 when there is none.
+    pub status: u16,
+    /// The branch that the route is about; in a `failure_route` that of the last event.
+    pub branch: usize,
+    /// The caller has given up.
+    pub is_cancelled: bool,
+    /// Some branch had a response.
+    pub any_replied: bool,
+    /// No branch had a final response: every failure is ours to tell.
+    pub all_local: bool,
+    /// The branch ended without a final response.
+    pub last_local: bool,
+    /// The branch had a response.
+    pub branch_replied: bool,
+    /// The branch timed out.
+    pub branch_timed_out: bool,
+}
+
 /// What a running route reads and changes.
 pub struct Route {
     /// The kind of the route.
@@ -79,6 +128,12 @@ pub struct Route {
     pub is_relayed: bool,
     /// A final reply was sent.
     pub is_answered: bool,
+    /// What is armed; none is the common case.
+    pub armed: Option<Box<Armed>>,
+    /// What became of the branches, in the routes that are about them.
+    pub outcome: Option<Outcome>,
+    /// The version of the script that the message began with.
+    pub bundle: Option<Rc<Bundle>>,
     /// The script said `drop()`: nothing is done by default.
     pub is_dropped: bool,
     /// The stanza, in routes of stanzas.
@@ -120,6 +175,9 @@ impl Route {
             has_transaction: false,
             is_relayed: false,
             is_answered: false,
+            armed: None,
+            outcome: None,
+            bundle: None,
             is_dropped: false,
             xmpp: None,
             deadline,

@@ -11,7 +11,7 @@ use crate::sip::{EditError, HeaderId, Message};
 pub enum Action {
     /// The response goes upstream now.
     Forward,
-    /// The branch is cancelled; it has answered provisionally, so its next hop knows it (§9.1).
+    /// The branch is cancelled; its transaction waits with the CANCEL until the next hop has answered (§9.1).
     Cancel(usize),
     /// No branch is under way and nothing final went upstream: the next targets are tried, or the best response goes.
     Exhausted,
@@ -67,25 +67,15 @@ pub struct ResponseContext {
 
 #[derive(Debug, Default)]
 struct Branch {
-    stage: Stage,
+    /// Nothing more is expected of it.
+    is_final: bool,
     outcome: Option<BranchOutcome>,
     /// The last final response, unless it went upstream.
     response: Option<Box<Message>>,
     /// Something came back.
     is_heard: bool,
-    /// It shall be cancelled as soon as something came back.
-    wants_cancel: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
-    /// Sent, or about to be; nothing came back.
-    #[default]
-    Calling,
-    /// A provisional response came.
-    Proceeding,
-    /// Over.
-    Final,
+    /// Its answer is not wanted any longer.
+    is_cancelled: bool,
 }
 
 /// What statuses are worth to the caller, 0 the most; the first row that holds a status counts (§16.7 step 6).
@@ -162,14 +152,12 @@ impl ResponseContext {
 
     /// Is this branch without a final response and wanted?
     pub fn is_open(&self, branch: usize) -> bool {
-        self.branches
-            .get(branch)
-            .is_some_and(|branch| branch.stage != Stage::Final && !branch.wants_cancel)
+        self.branches.get(branch).is_some_and(|branch| !branch.is_final && !branch.is_cancelled)
     }
 
     /// Does any branch wait for its final response?
     pub fn is_pending(&self) -> bool {
-        self.branches.iter().any(|branch| branch.stage != Stage::Final)
+        self.branches.iter().any(|branch| !branch.is_final)
     }
 
     /// Did any response come?
@@ -186,6 +174,11 @@ impl ResponseContext {
     pub fn has_timed_out(&self, branch: usize) -> bool {
         let outcome = self.branches.get(branch).and_then(|branch| branch.outcome);
         outcome == Some(BranchOutcome::Timeout)
+    }
+
+    /// Did this branch end without a final response?
+    pub fn is_local(&self, branch: usize) -> bool {
+        self.branches.get(branch).is_some_and(|branch| branch.response.is_none())
     }
 
     /// Did every branch end without a final response?
@@ -216,9 +209,9 @@ impl ResponseContext {
         match code {
             100..=199 => self.handle_provisional(branch, code),
             200..=299 => self.handle_success(branch),
-            _ if entry.stage == Stage::Final => Actions::new(),
+            _ if entry.is_final => Actions::new(),
             _ => {
-                entry.stage = Stage::Final;
+                entry.is_final = true;
                 entry.response = Some(Box::new(response.clone()));
                 self.handle_refusal(branch, code)
             }
@@ -228,34 +221,24 @@ impl ResponseContext {
     /// A branch ended without a final response.
     pub fn handle_outcome(&mut self, branch: usize, outcome: BranchOutcome) -> Actions {
         let Some(entry) = self.branches.get_mut(branch) else { return Actions::new() };
-        if entry.stage == Stage::Final {
+        if entry.is_final {
             return Actions::new();
         }
-        entry.stage = Stage::Final;
+        entry.is_final = true;
         entry.outcome = Some(outcome);
         self.exhausted().into_iter().collect()
     }
 
-    fn handle_provisional(&mut self, branch: usize, code: u16) -> Actions {
-        let entry = &mut self.branches[branch];
-        let mut actions = Actions::new();
-        if entry.stage == Stage::Calling {
-            entry.stage = Stage::Proceeding;
-            if entry.wants_cancel {
-                actions.push(Action::Cancel(branch));
-            }
-        }
-        // RFC 4320 §4.1: a request other than INVITE has no provisional response but our own 100.
+    /// RFC 4320 §4.1: a request other than INVITE has no provisional response but our own 100.
+    fn handle_provisional(&self, branch: usize, code: u16) -> Actions {
         let is_wanted = code != 100 && self.is_invite && !self.is_answered;
-        if is_wanted && entry.stage == Stage::Proceeding {
-            actions.insert(0, Action::Forward);
-        }
-        actions
+        let is_wanted = is_wanted && !self.branches[branch].is_final;
+        is_wanted.then_some(Action::Forward).into_iter().collect()
     }
 
     /// Every 2xx to an INVITE goes upstream, also a late or second one (§16.7 step 5).
     fn handle_success(&mut self, branch: usize) -> Actions {
-        self.branches[branch].stage = Stage::Final;
+        self.branches[branch].is_final = true;
         let mut actions = Actions::new();
         if self.is_invite || !self.is_answered {
             actions.push(Action::Forward);
@@ -284,30 +267,14 @@ impl ResponseContext {
         if !self.is_invite {
             return Actions::new();
         }
-        let mut actions = Actions::new();
-        for (index, branch) in self.branches.iter_mut().enumerate() {
-            if index == spared || branch.stage == Stage::Final || branch.wants_cancel {
-                continue;
-            }
-            branch.wants_cancel = true;
-            if branch.stage == Stage::Proceeding {
-                actions.push(Action::Cancel(index));
-            }
-        }
-        actions
-    }
-
-    /// Cancels one branch alone, or all that are under way: its time is over, or the script says so.
-    pub fn cancel(&mut self, only: Option<usize>) -> Actions {
-        let Some(only) = only else { return self.cancel_others(usize::MAX) };
-        let Some(branch) = self.branches.get_mut(only).filter(|_| self.is_invite) else {
-            return Actions::new();
+        let branches = self.branches.iter_mut().enumerate();
+        let pending = branches
+            .filter(|(index, branch)| *index != spared && !branch.is_final && !branch.is_cancelled);
+        let cancel = |(index, branch): (usize, &mut Branch)| {
+            branch.is_cancelled = true;
+            Action::Cancel(index)
         };
-        let is_new = !std::mem::replace(&mut branch.wants_cancel, true);
-        match is_new && branch.stage == Stage::Proceeding {
-            true => Actions::from_slice(&[Action::Cancel(only)]),
-            false => Actions::new(),
-        }
+        pending.map(cancel).collect()
     }
 
     /// The best of what came, once every branch is over (§16.7 step 6); `None` when no branch counts.

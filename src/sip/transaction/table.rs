@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -182,15 +182,17 @@ impl<S, C> Table<S, C> {
     ///
     /// `branch` comes from [`next_branch`](Self::next_branch) and is the one in its topmost Via. For a CANCEL
     /// it is [`Branch::of_cancel`] of its INVITE's; there is room for one in a full table, too.
+    /// Without `patience` it waits 64·T1 for its final response.
     pub fn open_client(
         &mut self,
         now: Instant,
         branch: Branch,
         request: Bytes,
         is_reliable: bool,
+        patience: Option<Duration>,
         user: C,
     ) -> Result<Step<C>, Full> {
-        let (machine, outputs) = Client::new(now, request, is_reliable, self.timings);
+        let (machine, outputs) = Client::new(now, request, is_reliable, self.timings, patience);
         self.insert_client(branch, ClientMachine::NonInvite(machine), outputs, user)
     }
 
@@ -317,6 +319,16 @@ impl<S, C> Table<S, C> {
                 Some(Fired::Client(branch, step))
             }
         }
+    }
+
+    /// Destroys a server transaction without an answer, and gives back what was attached.
+    pub fn forget_server(&mut self, key: &ServerKey) -> Option<S> {
+        self.take_server(key)
+    }
+
+    /// The durations that its transactions follow.
+    pub fn timings(&self) -> Timings {
+        self.timings
     }
 
     fn insert_server(
@@ -450,8 +462,6 @@ impl<M, U> Entry<M, U> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::sip::transaction::KeySeed;
     use crate::sip::transaction::ladder::origin;
@@ -508,7 +518,7 @@ mod tests {
         let branch = table.next_branch();
         assert_eq!(branch.worker(), 3);
         assert_ne!(branch, table.next_branch());
-        let step = table.open_client(now, branch, bytes("MESSAGE"), false, "caller").unwrap();
+        let step = table.open_client(now, branch, bytes("MESSAGE"), false, None, "caller").unwrap();
         assert_eq!(step, Step { send: Some(bytes("MESSAGE")), ..nothing() });
 
         let heard = table.mint.parse(branch.text().as_ref()).unwrap();
@@ -523,7 +533,8 @@ mod tests {
         let now = origin();
         let mut table = table(now, 10);
         let branch = table.next_branch();
-        let _sent = table.open_client(now, branch, bytes("MESSAGE"), false, "caller").unwrap();
+        let _sent =
+            table.open_client(now, branch, bytes("MESSAGE"), false, None, "caller").unwrap();
         let mut fired = Vec::new();
         while let Some(deadline) = table.next_deadline() {
             table.advance(deadline, &mut fired);
@@ -544,7 +555,7 @@ mod tests {
         let step = table.respond(now, &a, 200, bytes("200")).unwrap();
         assert_eq!(step, Step { send: Some(bytes("200")), over: Some("peer"), ..nothing() });
         let branch = table.next_branch();
-        let _sent = table.open_client(now, branch, bytes("MESSAGE"), true, "caller").unwrap();
+        let _sent = table.open_client(now, branch, bytes("MESSAGE"), true, None, "caller").unwrap();
         let step = table.handle_client_error(now, &branch).unwrap();
         assert_eq!((step.event, step.over), (Some(Event::Unreachable), Some("caller")));
         assert!(table.is_empty() && table.wheel.is_empty());
@@ -559,7 +570,7 @@ mod tests {
         table.open_server(now, key("z9hG4bKb"), false, "peer").unwrap();
         assert_eq!(table.open_server(now, key("z9hG4bKc"), false, "peer"), Err(Full));
         let branch = table.next_branch();
-        assert_eq!(table.open_client(now, branch, Bytes::new(), false, "caller"), Err(Full));
+        assert_eq!(table.open_client(now, branch, Bytes::new(), false, None, "caller"), Err(Full));
         assert_eq!(table.len(), 2);
     }
 
