@@ -245,3 +245,5 @@ impl InviteClient {
         smallvec![Output::Terminated]
     }
 }
+#[cfg(test)]
+mod tests;

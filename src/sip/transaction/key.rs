@@ -354,6 +354,39 @@ mod tests {
         assert_eq!(seed.by_fields(&invite), seed.by_fields(&ack));
     }
 
+    fn request(method: &str, via: &str, headers: &str) -> Message {
+        let text = format!(
+            "{method} sip:juliet@sip.example SIP/2.0\r\nVia: SIP/2.0/UDP a.example{via}\r\n\
+             From: <sip:romeo@sip.example>;tag=r1\r\nCSeq: 7 {method}\r\n{headers}\r\n"
+        );
+        Message::parse(text.into()).unwrap()
+    }
+
+    /// With a branch of RFC 3261 and without.
+    #[test]
+    fn s9_2_ack_and_cancel_lead_to_the_invite() {
+        let seed = KeySeed::new();
+        let key = |message: &Message, method| seed.of(message, &message.top_via().unwrap(), method);
+        for via in ["", ";branch=1", ";branch=z9hG4bKa"] {
+            let theirs = "To: <sip:juliet@sip.example>\r\nCall-ID: a@host\r\n";
+            let ours = "To: <sip:juliet@sip.example>;tag=ours\r\nCall-ID: a@host\r\n";
+            let invite = key(&request("INVITE", via, theirs), Method::Invite);
+            assert!(invite.is_some());
+            let ack = request("ACK", via, ours);
+            assert_eq!(key(&ack, Method::Ack), invite, "{via}");
+            let cancel = request("CANCEL", via, theirs);
+            assert_eq!(key(&cancel, Method::Invite), invite, "{via}");
+            assert_ne!(key(&cancel, Method::Cancel), invite, "{via}");
+        }
+    }
+
+    #[test]
+    fn s17_2_3_a_request_that_nothing_identifies_has_no_key() {
+        let seed = KeySeed::new();
+        let message = request("INVITE", "", "");
+        assert_eq!(seed.of(&message, &message.top_via().unwrap(), Method::Invite), None);
+    }
+
     #[test]
     fn s17_2_3_a_branch_without_cookie_or_content_identifies_nothing() {
         let seed = KeySeed::new();
@@ -401,6 +434,25 @@ mod tests {
             assert_eq!((found.worker(), found.id()), (worker, id));
             assert_eq!(mint.parse(&format!("{text}.f00d")), Some(branch));
         }
+    }
+
+    #[test]
+    fn s17_1_3_the_method_in_cseq_tells_the_cancel_from_its_invite() {
+        let mint = BranchMint::new();
+        let branch = mint.mint(1, 2);
+        let heard = |text: &str, method| {
+            let text = format!(
+                "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP us.example;branch={text}\r\nCSeq: 7 {method}\r\n\r\n"
+            );
+            mint.of_response(&Message::parse(text.into()).unwrap())
+        };
+        let text = branch.to_string();
+        assert_eq!(heard(&text, "INVITE"), Some(branch));
+        let cancel = heard(&text, "CANCEL").unwrap();
+        assert!(cancel.is_cancel() && cancel != branch && cancel == branch.of_cancel());
+        assert_eq!(cancel.of_cancelled(), branch);
+        assert_eq!(cancel.to_string(), text);
+        assert_eq!(heard("z9hG4bKtheirs", "INVITE"), None);
     }
 
     #[test]
