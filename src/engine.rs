@@ -6,6 +6,7 @@ mod drain;
 mod forwarding;
 mod owners;
 mod receive;
+mod record_route;
 mod refusals;
 mod registrar;
 mod relay;

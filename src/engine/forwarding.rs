@@ -10,6 +10,7 @@ use std::time::Duration;
 use rhai::{Dynamic, ImmutableString};
 use tokio::sync::oneshot;
 
+use super::record_route::Recording;
 use super::relay::{Leaving, Outbound, unreachable};
 use super::transactions::User;
 use super::upstream::News;
@@ -20,6 +21,8 @@ use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{Armed, Outcome, Route, Target as Way};
 use crate::script::router::Waiting;
+use crate::sip::proxy::loose_route::Followed;
+use crate::sip::proxy::record_route::RecordRoute;
 use crate::sip::proxy::{self, BranchOutcome, ResponseContext, TargetSet};
 use crate::sip::target::Target;
 use crate::sip::transaction::{Branch, ServerKey};
@@ -54,6 +57,8 @@ pub(super) struct State {
     pub(super) armed: Armed,
     pub(super) source: Source,
     bundle: Option<Rc<Bundle>>,
+    record_route: Option<RecordRoute>,
+    followed: Option<Followed>,
     flags: u32,
     variables: BTreeMap<ImmutableString, Dynamic>,
     breadth: u32,
@@ -82,6 +87,8 @@ impl Forwarding {
                 armed: Armed::default(),
                 source: route.source,
                 bundle: None,
+                record_route: None,
+                followed: None,
                 flags: 0,
                 variables: BTreeMap::new(),
                 breadth: proxy::incoming_breadth(message),
@@ -117,6 +124,8 @@ impl Forwarding {
         state.request = route.message.clone();
         state.armed = armed;
         state.bundle.clone_from(&route.bundle);
+        state.record_route.clone_from(&route.record_route);
+        state.followed.clone_from(&route.followed);
         self.keep(state, route);
     }
 
@@ -147,6 +156,8 @@ impl Forwarding {
         let key = Some(self.key);
         let mut route = Box::new(Route::new(kind, message, source, key, worker.clone(), deadline));
         route.has_transaction = true;
+        route.record_route.clone_from(&state.record_route);
+        route.followed.clone_from(&state.followed);
         route.flags = state.flags;
         route.variables.clone_from(&state.variables);
         route.outcome = Some(outcome);
@@ -273,13 +284,16 @@ impl Worker {
         way: Way,
         share: u32,
     ) -> Result<bool, RouteError> {
-        let mut copy = forwarding.state.borrow().request.clone();
+        let state = forwarding.state.borrow();
+        let (mut copy, is_followed) = (state.request.clone(), state.followed.is_some());
+        let mut recording = Recording::wished(&state.record_route, state.source);
+        drop(state);
         if copy.request_uri() != way.uri {
             copy.set_request_uri(&way.uri)?;
         }
         proxy::count_hop(&mut copy)?;
         proxy::set_breadth(&mut copy, share)?;
-        self.remove_own_route(&mut copy);
+        self.remove_own_route(is_followed, &mut copy)?;
         proxy::add_path(&mut copy, &way.path)?;
         let mut destination = way.destination;
         if let Some((bundle, name)) = forwarding.armed(Kind::Branch) {
@@ -291,13 +305,15 @@ impl Worker {
                 return Ok(false);
             };
             forwarding.keep_of(&route);
+            recording = Recording::of(&route);
             copy = route.message;
             destination = route.destination;
         }
         let next_hop = proxy::next_hop(&mut copy, destination.as_deref())?;
         let user = User::Leg(Rc::downgrade(forwarding), leg);
-        let mut outbound = Box::new(Outbound::new(copy, next_hop, user));
-        outbound.leaving = forwarding.leaving();
+        let leaving = forwarding.leaving();
+        let outbound =
+            Box::new(Outbound { leaving, recording, ..Outbound::new(copy, next_hop, user) });
         let targets = self.targets_of(&outbound).await?;
         let sent = None;
         forwarding.state.borrow_mut().legs[leg] = Some(Leg { outbound, others: targets, sent });

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::bridge::Carried;
+use super::record_route::Recording;
 use super::transactions::{Destination, User, Waits};
 use super::worker::Worker;
 use crate::gateway::{MAX_PAGER, VIA_RESERVE};
@@ -14,7 +15,7 @@ use crate::sip::proxy;
 use crate::sip::target::{Resolution, Target, TargetQuery};
 use crate::sip::transaction::{Branch, Event, Patience, ServerKey};
 use crate::sip::transport::{Transport, for_size};
-use crate::sip::{HeaderId, Message, Method, Uri};
+use crate::sip::{Message, Method, Uri};
 
 /// A request that is ready but for its Via, which depends on the way it takes.
 pub(super) struct Outbound {
@@ -26,6 +27,8 @@ pub(super) struct Outbound {
     pub(super) needs_stream: bool,
     /// What the script has set for the transaction.
     pub(super) leaving: Leaving,
+    /// What Record-Route shall say.
+    pub(super) recording: Option<Recording>,
 }
 
 /// How one copy leaves.
@@ -42,7 +45,13 @@ pub(super) struct Leaving {
 impl Outbound {
     /// A request that leaves as ever.
     pub(super) fn new(message: Message, next_hop: String, user: User) -> Self {
-        Self { message, next_hop, user, needs_stream: false, leaving: Leaving::default() }
+        let leaving = Leaving::default();
+        Self { message, next_hop, user, needs_stream: false, leaving, recording: None }
+    }
+
+    /// Room for what is written into the request when its way is known.
+    fn reserve(&self) -> usize {
+        VIA_RESERVE + self.recording.as_ref().map_or(0, Recording::reserve)
     }
 }
 
@@ -53,10 +62,11 @@ impl Worker {
         proxy::count_hop(&mut message)?;
         let breadth = proxy::incoming_breadth(&message);
         proxy::set_breadth(&mut message, breadth)?;
-        self.remove_own_route(&mut message);
+        self.remove_own_route(route.followed.is_some(), &mut message)?;
         let next_hop = proxy::next_hop(&mut message, route.destination.as_deref())?;
         let user = User::Relay(self.begin_transaction(route)?);
-        Ok(Box::new(Outbound::new(message, next_hop, user)))
+        let recording = Recording::of(route);
+        Ok(Box::new(Outbound { recording, ..Outbound::new(message, next_hop, user) }))
     }
 
     /// The server transaction of a route's request, made when there is none.
@@ -70,25 +80,13 @@ impl Worker {
         Ok(key)
     }
 
-    /// RFC 3261 §16.4: a Route that names us has done its work.
-    pub(super) fn remove_own_route(&self, message: &mut Message) {
-        let names_us = |message: &Message| {
-            let first = message.addresses(HeaderId::Route).next()?.ok()?;
-            let uri = first.parsed_uri().ok()?;
-            Some(self.shared.is_myself(uri.host(), uri.port()))
-        };
-        if names_us(message) == Some(true) {
-            message.pop_value(HeaderId::Route);
-        }
-    }
-
     /// Sends a request on at once, when nothing must be waited for: a numeric address that UDP reaches.
     pub(super) fn try_send_out(&self, outbound: Box<Outbound>) -> Result<(), Tried> {
         let found = self.numeric_target(&outbound);
         match found {
             Err(error) => Err(Tried::Failed(error)),
             Ok(Some(target)) if target.transport == Transport::Udp && !outbound.needs_stream => {
-                if outbound.message.wire().len() + VIA_RESERVE > MAX_PAGER {
+                if outbound.message.wire().len() + outbound.reserve() > MAX_PAGER {
                     return Err(Tried::MustWait(outbound));
                 }
                 self.transmit(&outbound, target).map(drop).map_err(Tried::Failed)
@@ -125,7 +123,7 @@ impl Worker {
     ) -> impl Iterator<Item = Transport> + use<> {
         let uri = Uri::parse(&outbound.next_hop).ok();
         let is_explicit = uri.is_some_and(|uri| uri.has_param("transport"));
-        let length = outbound.message.to_bytes().len() + VIA_RESERVE;
+        let length = outbound.message.to_bytes().len() + outbound.reserve();
         let choice = match outbound.needs_stream {
             true => [Some(Transport::Tcp), None],
             false => {
@@ -145,6 +143,9 @@ impl Worker {
         let sent_by = self.sent_by(target, port).map_err(|e| unreachable(outbound, 503, e))?;
         let branch = self.table.borrow_mut().next_branch();
         let mut message = outbound.message.clone();
+        if let Some(recording) = &outbound.recording {
+            self.add_record_route(&mut message, recording, target.transport, sent_by)?;
+        }
         let (token, text) = (target.transport.token(), branch.text());
         let text = text.as_ref();
         let leaving = outbound.leaving;

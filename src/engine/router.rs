@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::ready;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::sync::oneshot;
@@ -18,6 +19,7 @@ use crate::script::export::Kind;
 use crate::script::route::Route;
 use crate::script::router::{Contact, Router, Verdict, Waiting};
 use crate::sip::transaction::{ServerInput, ServerKey};
+use crate::sip::transport::Source;
 use crate::sip::{Message, Method, proxy};
 use crate::xmpp::StanzaError;
 
@@ -168,6 +170,10 @@ impl Router for Worker {
 
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool {
         self.shared.is_myself(host, port)
+    }
+
+    fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
+        self.reached_at(source.transport, source.local, source.peer)
     }
 
     fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError> {

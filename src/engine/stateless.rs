@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::record_route::Recording;
 use super::relay::{Outbound, unreachable};
 use super::transactions::{Destination, User};
 use super::worker::Worker;
@@ -42,10 +43,11 @@ impl Worker {
         if copy.method() != Method::Ack && copy.method() != Method::Cancel {
             proxy::set_breadth(&mut copy, breadth)?;
         }
-        self.remove_own_route(&mut copy);
+        self.remove_own_route(route.followed.is_some(), &mut copy)?;
         let destination = next_hop.or(route.destination.as_deref());
         let next_hop = proxy::next_hop(&mut copy, destination)?;
-        Ok(Outbound::new(copy, next_hop, User::Nobody))
+        let recording = Recording::of(route);
+        Ok(Outbound { recording, ..Outbound::new(copy, next_hop, User::Nobody) })
     }
 
     async fn send_stateless_out(&self, outbound: &Outbound) -> Result<(), RouteError> {
@@ -71,6 +73,9 @@ impl Worker {
         let sent_by = self.sent_by(target, port).map_err(|e| unreachable(outbound, 503, e))?;
         let mut message = outbound.message.clone();
         let branch = self.shared.mint.mint(STATELESS, self.stateless_id(&message));
+        if let Some(recording) = &outbound.recording {
+            self.add_record_route(&mut message, recording, target.transport, sent_by)?;
+        }
         let token = target.transport.token();
         message.push_via(&format!("SIP/2.0/{token} {sent_by};branch={branch};rport"))?;
         let to = Destination { transport: target.transport, peer: target.addr, port };

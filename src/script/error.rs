@@ -106,7 +106,6 @@ impl From<ForwardError> for RouteError {
     fn from(error: ForwardError) -> Self {
         match error {
             ForwardError::Header(source) => Self::Header(source),
-            ForwardError::Route(source) => Self::Uri { part: "Route", source },
             ForwardError::TooManyHops => Self::TooManyHops,
             ForwardError::Edit(source) => Self::Edit(source),
         }

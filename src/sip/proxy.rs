@@ -1,9 +1,11 @@
-//! What a proxy decides (RFC 3261 §16): how a copy of a request leaves, whether it has looped, which target comes
-//! when, and which response goes upstream.
+//! What a proxy decides (RFC 3261 §16), without IO: how a copy of a request leaves, whether it has looped, which target
+//! comes when, and which response goes upstream.
 
 mod breadth;
 mod forward;
 mod loops;
+pub mod loose_route;
+pub mod record_route;
 mod response_context;
 mod target_set;
 

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use crate::sip::{EditError, HeaderError, HeaderId, Message, Uri, UriError};
+use super::loose_route;
+use crate::sip::{EditError, HeaderError, HeaderId, Message};
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: &str = "70";
@@ -13,9 +14,6 @@ pub enum ForwardError {
     /// A header that the hop needs cannot be read.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// The first Route is no URI.
-    #[error("Route: {0}")]
-    Route(#[from] UriError),
     /// The request has used up its hops (§16.3 step 3).
     #[error("no hops left")]
     TooManyHops,
@@ -50,26 +48,13 @@ pub fn add_path(copy: &mut Message, path: &str) -> Result<(), EditError> {
 
 /// The URI that says where the copy goes: `destination`, else the first Route, else its Request-URI (§16.6 step 7).
 ///
-/// A first Route without `lr` is a strict router's: it becomes the Request-URI, which goes to the end of the Route
-/// (step 6).
+/// A strict router that is the first Route gets the copy in its form (step 6).
 pub fn next_hop(copy: &mut Message, destination: Option<&str>) -> Result<String, ForwardError> {
     if let Some(uri) = destination {
         return Ok(uri.to_owned());
     }
-    let Some(first) = copy.addresses(HeaderId::Route).next() else {
-        return Ok(copy.request_uri().to_owned());
-    };
-    let uri = first?.uri.to_owned();
-    let parsed = Uri::parse(&uri)?;
-    if !parsed.has_param("lr") {
-        let last = format!("<{}>", copy.request_uri());
-        copy.pop_value(HeaderId::Route);
-        copy.append_header(HeaderId::Route.name(), &last)?;
-        // A Request-URI has no headers (§19.1.1).
-        let bare = parsed.without_headers().unwrap_or_else(|_| uri.clone());
-        copy.set_request_uri(&bare)?;
-    }
-    Ok(uri)
+    let next = loose_route::next_hop(copy)?;
+    Ok(next.unwrap_or_else(|| copy.request_uri().to_owned()))
 }
 
 #[cfg(test)]
@@ -136,9 +121,6 @@ mod tests {
     #[test]
     fn a_route_that_cannot_be_read_is_the_senders_fault() {
         let mut copy = request("Route: <sip:\r\n");
-        assert!(matches!(
-            next_hop(&mut copy, None),
-            Err(ForwardError::Header(_) | ForwardError::Route(_))
-        ));
+        assert!(matches!(next_hop(&mut copy, None), Err(ForwardError::Header(_))));
     }
 }
