@@ -5,6 +5,7 @@ use std::future::ready;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::forwarding::begin;
@@ -25,7 +26,8 @@ use crate::xmpp::StanzaError;
 
 impl Router for Worker {
     fn reply_stateless(&self, route: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
-        self.send_stateless(&route.message, route.source, status, reason, &[])
+        let headers = with_own(route, &[]);
+        self.send_stateless(&route.message, route.source, status, reason, &headers)
     }
 
     fn new_transaction(&self, route: &mut Route) -> Result<(), RouteError> {
@@ -43,7 +45,7 @@ impl Router for Worker {
             .key
             .filter(|_| route.has_transaction)
             .ok_or(RouteError::State { function: "reply", reason: "there is no transaction" })?;
-        self.answer(&route.message, &key, status, reason, headers)?;
+        self.answer(&route.message, &key, status, reason, &with_own(route, headers))?;
         if status >= 200 {
             self.end_branches(&key);
         }
@@ -98,12 +100,6 @@ impl Router for Worker {
         match copy() {
             Ok(outbound) => self.send_begun(outbound),
             Err(error) => Box::pin(ready(Err(error))),
-        }
-    }
-
-    fn release(&self, route: &mut Route) {
-        if let Some(key) = route.key.filter(|_| std::mem::take(&mut route.has_transaction)) {
-            self.forget(&key);
         }
     }
 
@@ -195,6 +191,15 @@ fn is_plain(route: &Route) -> bool {
         && route.armed.is_none()
         && route.targets.is_empty()
         && route.message.method() != Method::Invite
+}
+
+/// The headers of a reply, and those that the script has added to all replies.
+fn with_own<'r>(
+    route: &'r Route,
+    headers: &[(&'r str, &'r str)],
+) -> SmallVec<[(&'r str, &'r str); 4]> {
+    let own = route.reply_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    headers.iter().copied().chain(own).collect()
 }
 
 impl Worker {

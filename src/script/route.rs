@@ -12,6 +12,7 @@ use super::error::RouteError;
 use super::export::Kind;
 use super::fiber;
 use super::router::{Router, Verdict};
+use crate::clock;
 use crate::sip::proxy::loose_route::Followed;
 use crate::sip::proxy::record_route::RecordRoute;
 use crate::sip::transaction::ServerKey;
@@ -128,6 +129,10 @@ pub struct Route {
     pub flags: u32,
     /// The variables of the message: `set_avp`.
     pub variables: BTreeMap<ImmutableString, Dynamic>,
+    /// Headers that the replies to the message carry: `append_to_reply`.
+    pub reply_headers: Vec<(ImmutableString, ImmutableString)>,
+    /// The reply that the last error of a function would have become: `send_reply_error`.
+    pub last_error: Option<(u16, &'static str)>,
     /// What the last gateway function said of the message's fate.
     pub verdict: Verdict,
     /// What finds the transaction of the request; a stanza has none.
@@ -184,6 +189,8 @@ impl Route {
             received: None,
             flags: 0,
             variables: BTreeMap::new(),
+            reply_headers: Vec::new(),
+            last_error: None,
             verdict: Verdict::default(),
             key,
             has_transaction: false,
@@ -202,6 +209,11 @@ impl Route {
     /// The server.
     pub fn router(&self) -> Rc<dyn Router> {
         self.router.clone()
+    }
+
+    /// The time, for functions that count or forget.
+    pub fn now(&self) -> Instant {
+        clock::now()
     }
 
     /// The Request-URI.
@@ -249,6 +261,9 @@ impl Route {
         let reason = "it needs a message, and is called while the script is loaded";
         let mut route = CURRENT.take().ok_or(RouteError::State { function, reason })?;
         let result = call(&mut route);
+        if let Err(error) = &result {
+            route.last_error = Some(error.status());
+        }
         CURRENT.set(Some(route));
         result
     }

@@ -83,9 +83,6 @@ pub trait Router {
     /// Sends a copy of the message to `uri`, whose responses nobody sees.
     fn replicate(&self, route: &mut Route, uri: &str) -> Waiting<Result<(), RouteError>>;
 
-    /// Forgets the transaction of the message, which is not answered then.
-    fn release(&self, route: &mut Route);
-
     /// Sends the last response of the transaction again; false when there is none.
     fn retransmit(&self, route: &Route) -> bool;
 
