@@ -1,16 +1,21 @@
 //! The driver: cores, script and sockets together. Read `receive.rs` first.
 
 mod bridge;
+mod cancel;
 mod drain;
+mod forwarding;
 mod owners;
 mod receive;
+mod record_route;
 mod refusals;
 mod registrar;
 mod relay;
 mod rest;
 mod router;
 mod shared;
+mod stateless;
 mod transactions;
+mod upstream;
 mod worker;
 
 pub use owners::Owners;

@@ -14,6 +14,10 @@ pub mod core;
 pub mod htable;
 #[path = "../modules/maxfwd/maxfwd.rs"]
 pub mod maxfwd;
+#[path = "../modules/nathelper/nathelper.rs"]
+pub mod nathelper;
+#[path = "../modules/path/path.rs"]
+pub mod path;
 #[path = "../modules/permissions/permissions.rs"]
 pub mod permissions;
 #[path = "../modules/pike/pike.rs"]
@@ -22,6 +26,8 @@ pub mod pike;
 pub mod ratelimit;
 #[path = "../modules/registrar/registrar.rs"]
 pub mod registrar;
+#[path = "../modules/rr/rr.rs"]
+pub mod rr;
 #[path = "../modules/sanity/sanity.rs"]
 pub mod sanity;
 #[path = "../modules/siputils/siputils.rs"]
@@ -40,10 +46,13 @@ pub static ALL: &[&ModuleDef] = &[
     &core::MODULE,
     &htable::MODULE,
     &maxfwd::MODULE,
+    &nathelper::MODULE,
+    &path::MODULE,
     &permissions::MODULE,
     &pike::MODULE,
     &ratelimit::MODULE,
     &registrar::MODULE,
+    &rr::MODULE,
     &sanity::MODULE,
     &siputils::MODULE,
     &sl::MODULE,

@@ -1,8 +1,11 @@
 #![doc = include_str!("README.md")]
 
 mod address;
+mod branch;
 mod log;
+mod reply;
 mod rewrite;
+mod rport;
 mod state;
 
 use rhai::ImmutableString;
@@ -20,8 +23,11 @@ pub static MODULE: ModuleDef = ModuleDef { name: "core", load };
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let mut core = exports.with(params.parse::<Config>()?);
     address::export(&mut core);
+    rport::export(&mut core);
     rewrite::export(&mut core);
     log::export(&mut core);
+    branch::export(&mut core);
+    reply::export(&mut core);
     state::export(&mut core);
     core.export("method", [], ANY, method)
         .export("call_id", [], ANY, call_id)

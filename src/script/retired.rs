@@ -16,6 +16,7 @@ const REPLY: &str =
 const EDITS: &str = "leave it out: every edit is seen at once";
 const LIFE: &str = "leave it out: a transaction ends by itself";
 const ONE_STEP: &str = "leave it out: `sht_inc` and its kind are one step for all workers";
+const FORWARD: &str = "write `setdsturi(\"sip:host;transport=tcp\"); forward();`";
 const CONNECTION: &str = "leave it out: connections are kept and closed by the server";
 
 /// Legacy name and what takes its place, by topic.
@@ -73,6 +74,14 @@ pub const RETIRED: &[(&str, Instead)] = &[
     ("sht_unlock", Advice(ONE_STEP)),
     ("t_unref", Advice(LIFE)),
     ("t_release", Advice(LIFE)),
+    ("t_lookup_request", Function("t_check_trans")),
+    ("t_precheck_trans", Function("t_check_trans")),
+    ("t_forward_nonack", Function("t_relay")),
+    ("t_on_negative", Function("t_on_failure")),
+    ("t_was_cancelled", Function("t_is_canceled")),
+    ("forward_udp", Advice(FORWARD)),
+    ("forward_tcp", Advice(FORWARD)),
+    ("forward_tls", Advice(FORWARD)),
     ("set_reply_no_connect", Advice(CONNECTION)),
     ("set_reply_close", Advice(CONNECTION)),
     ("set_forward_no_connect", Advice(CONNECTION)),

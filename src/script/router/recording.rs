@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -90,6 +91,31 @@ impl Router for Recording {
         self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
     }
 
+    fn forward(
+        &self,
+        route: &mut Route,
+        next_hop: Option<&str>,
+    ) -> Waiting<Result<(), RouteError>> {
+        let next_hop = next_hop.map(|uri| format!(" by {uri}")).unwrap_or_default();
+        self.note(format!("forward {}{next_hop}", route.message.request_uri()));
+        self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
+    }
+
+    fn replicate(&self, _: &mut Route, uri: &str) -> Waiting<Result<(), RouteError>> {
+        self.note(format!("replicate {uri}"));
+        self.later(Ok(()))
+    }
+
+    fn retransmit(&self, _: &Route) -> bool {
+        self.note("retransmit".to_owned());
+        true
+    }
+
+    fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>> {
+        self.note(format!("request {} {next_hop}", message.method().as_str()));
+        self.later(Ok(200))
+    }
+
     fn send_stanza(
         &self,
         _: &Route,
@@ -116,6 +142,10 @@ impl Router for Recording {
 
     fn is_myself(&self, host: &str, _: Option<u16>) -> bool {
         host == "sip.example"
+    }
+
+    fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
+        Ok(source.local)
     }
 
     fn save(&self, _: &mut Route, table: &str) -> Result<bool, RouteError> {

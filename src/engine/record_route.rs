@@ -1,0 +1,107 @@
+//! Route and Record-Route of a request that goes on (RFC 3261 §16.4, §16.6 step 4).
+
+use std::net::SocketAddr;
+
+use super::worker::Worker;
+use crate::net::udp::address_toward;
+use crate::script::error::RouteError;
+use crate::script::route::Route;
+use crate::sip::proxy::loose_route::preprocess;
+use crate::sip::proxy::record_route::{Hop, RecordRoute};
+use crate::sip::transport::{Source, Transport};
+use crate::sip::{HeaderId, Message, Uri};
+
+/// Bytes of two Record-Route headers with a usual tag.
+const RESERVE: usize = 250;
+
+/// What a request needs to be recorded when its way is known.
+#[derive(Clone, Debug)]
+pub(super) struct Recording {
+    wish: RecordRoute,
+    /// Where the request came from.
+    source: Source,
+}
+
+impl Recording {
+    /// What the script has asked for.
+    pub(super) fn of(route: &Route) -> Option<Self> {
+        Self::wished(&route.record_route, route.source)
+    }
+
+    /// The same of a request that has come from `source`.
+    pub(super) fn wished(wish: &Option<RecordRoute>, source: Source) -> Option<Self> {
+        Some(Self { wish: wish.clone()?, source })
+    }
+
+    /// Room for the headers in a datagram.
+    pub(super) fn reserve(&self) -> usize {
+        RESERVE + 2 * self.wish.params.len()
+    }
+}
+
+impl Worker {
+    /// RFC 3261 §16.4: the Route of a request that the script has not followed loses what names us.
+    pub(super) fn remove_own_route(
+        &self,
+        is_followed: bool,
+        message: &mut Message,
+    ) -> Result<(), RouteError> {
+        if !is_followed {
+            preprocess(message, |uri| self.is_own_route(uri))?;
+        }
+        Ok(())
+    }
+
+    fn is_own_route(&self, uri: &Uri<'_>) -> bool {
+        uri.is_sip() && self.shared.is_myself(uri.host(), uri.port())
+    }
+
+    /// Writes Record-Route into a request that leaves over `transport`, where we are `sent_by`.
+    pub(super) fn add_record_route(
+        &self,
+        message: &mut Message,
+        recording: &Recording,
+        transport: Transport,
+        sent_by: SocketAddr,
+    ) -> Result<(), RouteError> {
+        let Recording { wish, source } = recording;
+        let local = self.reached_at(source.transport, source.local, source.peer)?;
+        let (incoming, outgoing) = (local.to_string(), sent_by.to_string());
+        let incoming = Hop { transport: source.transport, sent_by: &incoming };
+        let values = wish.values(message, incoming, Hop { transport, sent_by: &outgoing });
+        for value in values.iter().rev() {
+            message.prepend_header(HeaderId::RecordRoute.name(), value)?;
+        }
+        Ok(())
+    }
+
+    /// The listener's address as `peer` reaches it, for a message between `local` and `peer`.
+    ///
+    /// A connection that we have opened has a port of its own, where nobody can call us.
+    pub(super) fn reached_at(
+        &self,
+        transport: Transport,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Result<SocketAddr, RouteError> {
+        let listeners = || self.shared.listeners.iter().filter(|(of, _)| *of == transport);
+        let is_it = |at: &SocketAddr| {
+            at.port() == local.port() && (at.ip() == local.ip() || at.ip().is_unspecified())
+        };
+        let exact = listeners().map(|(_, at)| *at).find(is_it);
+        let family = || listeners().map(|(_, at)| *at).find(|at| at.is_ipv4() == local.is_ipv4());
+        let listener = exact.or_else(family).unwrap_or(local);
+        if !listener.ip().is_unspecified() {
+            return Ok(listener);
+        }
+        let ip = match local.ip().is_unspecified() {
+            false => local.ip(),
+            true => address_toward(peer).map_err(|error| RouteError::Unreachable {
+                status: 503,
+                destination: peer.ip().to_string(),
+                reason: error.to_string(),
+            })?,
+        };
+        Ok(SocketAddr::new(ip, listener.port()))
+    }
+}
