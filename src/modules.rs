@@ -10,6 +10,8 @@ use crate::script::module::{Exports, ModuleDef};
 
 #[path = "../modules/core/core.rs"]
 pub mod core;
+#[path = "../modules/dispatcher/dispatcher.rs"]
+pub mod dispatcher;
 #[path = "../modules/htable/htable.rs"]
 pub mod htable;
 #[path = "../modules/maxfwd/maxfwd.rs"]
@@ -44,6 +46,7 @@ pub mod xmpp;
 /// Alphabetical; all are loaded, since one that is not called costs nothing.
 pub static ALL: &[&ModuleDef] = &[
     &core::MODULE,
+    &dispatcher::MODULE,
     &htable::MODULE,
     &maxfwd::MODULE,
     &nathelper::MODULE,
