@@ -23,6 +23,7 @@ mod bad_script;
 mod bad_sip;
 mod bad_xmpp;
 mod errors;
+mod guards;
 mod iq;
 mod messages;
 mod nat;
