@@ -6,6 +6,7 @@
 mod component;
 mod fake_server;
 mod load;
+mod name_server;
 mod peer;
 mod port;
 mod process;
@@ -31,4 +32,5 @@ mod relay;
 mod reload;
 mod restart;
 mod shutdown;
+mod ways;
 mod with_sipp;
