@@ -284,10 +284,7 @@ impl Worker {
         way: Way,
         share: u32,
     ) -> Result<bool, RouteError> {
-        let state = forwarding.state.borrow();
-        let (mut copy, is_followed) = (state.request.clone(), state.followed.is_some());
-        let mut recording = Recording::wished(&state.record_route, state.source);
-        drop(state);
+        let (mut copy, is_followed, mut recording) = forwarding.copy();
         if copy.request_uri() != way.uri {
             copy.set_request_uri(&way.uri)?;
         }
@@ -360,8 +357,7 @@ impl Worker {
         leg: usize,
     ) -> Result<bool, RouteError> {
         let mut failure = None;
-        loop {
-            let Some(target) = forwarding.next_address(leg) else { break };
+        while let Some(target) = forwarding.next_address(leg) {
             if target.transport != Transport::Udp {
                 let opened = self.shared.connections.connect(target.addr, self.this()).await;
                 if let Err(error) = opened {
@@ -401,6 +397,13 @@ impl Forwarding {
             (state.context.add(), way)
         });
         (group.collect(), share.max(1))
+    }
+
+    /// The request as it came from the script, whether its Route is done with, and what Record-Route shall say.
+    fn copy(&self) -> (Message, bool, Option<Recording>) {
+        let state = self.state.borrow();
+        let recording = Recording::wished(&state.record_route, state.source);
+        (state.request.clone(), state.followed.is_some(), recording)
     }
 
     fn next_address(&self, leg: usize) -> Option<Target> {

@@ -7,6 +7,7 @@ use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
 use crate::sip::proxy::loose_route::preprocess;
+use crate::sip::proxy::maddr::strip_maddr;
 use crate::sip::proxy::record_route::{Hop, RecordRoute};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{HeaderId, Message, Uri};
@@ -40,6 +41,13 @@ impl Recording {
 }
 
 impl Worker {
+    /// RFC 3261 §16.4: an `maddr` that is ours goes before anybody looks at the Request-URI.
+    pub(super) fn strip_maddr(&self, message: &mut Message, source: Source) {
+        let is_ours = |host: &str, port| self.shared.is_myself(host, port);
+        // A request that has grown too large goes on as it came.
+        let _ = strip_maddr(message, source.transport, source.local.port(), is_ours);
+    }
+
     /// RFC 3261 §16.4: the Route of a request that the script has not followed loses what names us.
     pub(super) fn remove_own_route(
         &self,
@@ -84,13 +92,7 @@ impl Worker {
         local: SocketAddr,
         peer: SocketAddr,
     ) -> Result<SocketAddr, RouteError> {
-        let listeners = || self.shared.listeners.iter().filter(|(of, _)| *of == transport);
-        let is_it = |at: &SocketAddr| {
-            at.port() == local.port() && (at.ip() == local.ip() || at.ip().is_unspecified())
-        };
-        let exact = listeners().map(|(_, at)| *at).find(is_it);
-        let family = || listeners().map(|(_, at)| *at).find(|at| at.is_ipv4() == local.is_ipv4());
-        let listener = exact.or_else(family).unwrap_or(local);
+        let listener = listener_of(&self.shared.listeners, transport, local).unwrap_or(local);
         if !listener.ip().is_unspecified() {
             return Ok(listener);
         }
@@ -103,5 +105,41 @@ impl Worker {
             })?,
         };
         Ok(SocketAddr::new(ip, listener.port()))
+    }
+}
+
+/// The listener at `local`, or the first of its transport and address family.
+fn listener_of(
+    listeners: &[(Transport, SocketAddr)],
+    transport: Transport,
+    local: SocketAddr,
+) -> Option<SocketAddr> {
+    let of_transport = || listeners.iter().filter(|(of, _)| *of == transport).map(|(_, at)| *at);
+    let is_it = |at: &SocketAddr| {
+        at.port() == local.port() && (at.ip() == local.ip() || at.ip().is_unspecified())
+    };
+    let of_family = || of_transport().find(|at| at.is_ipv4() == local.is_ipv4());
+    of_transport().find(is_it).or_else(of_family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_of_ours_is_reached_at_the_listener_of_its_kind() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let listeners = [
+            (Transport::Udp, at("192.0.2.1:5060")),
+            (Transport::Tcp, at("192.0.2.1:5060")),
+            (Transport::Tcp, at("[2001:db8::1]:5070")),
+            (Transport::Tcp, at("0.0.0.0:5080")),
+        ];
+        let found = |transport, local| listener_of(&listeners, transport, at(local));
+        assert_eq!(found(Transport::Tcp, "192.0.2.1:5060"), Some(at("192.0.2.1:5060")));
+        assert_eq!(found(Transport::Tcp, "192.0.2.1:41234"), Some(at("192.0.2.1:5060")));
+        assert_eq!(found(Transport::Tcp, "[2001:db8::1]:41234"), Some(at("[2001:db8::1]:5070")));
+        assert_eq!(found(Transport::Tcp, "198.51.100.7:5080"), Some(at("0.0.0.0:5080")));
+        assert_eq!(found(Transport::Tls, "192.0.2.1:5061"), None);
     }
 }

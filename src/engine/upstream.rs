@@ -21,7 +21,7 @@ const LONGEST_BURIAL: Duration = Duration::from_secs(600);
 /// What has come of a branch.
 pub(super) enum News {
     /// A response.
-    Response(Message, Source),
+    Response(Box<Message>, Source),
     /// Its end without a final response.
     End(BranchOutcome),
 }
@@ -37,7 +37,7 @@ impl Worker {
     ) {
         let news = match (event, response) {
             (Event::Response(_), Some((message, source))) => {
-                News::Response(message.clone(), source)
+                News::Response(Box::new(message.clone()), source)
             }
             (Event::Timeout | Event::Overdue, _) => News::End(BranchOutcome::Timeout),
             (Event::Unreachable, _) => News::End(BranchOutcome::Unreachable),
@@ -221,7 +221,12 @@ impl Worker {
 
     fn finish_failure(&self, forwarding: &Rc<Forwarding>, (route, result): &Ended) {
         if let Err(error) = result {
-            tracing::warn!(%error, "failure_route failed, the best response goes upstream");
+            match error.status() {
+                (487, _) => tracing::debug!("the caller gave up before the failure_route"),
+                _ => {
+                    tracing::warn!(%error, "failure_route failed, the best response goes upstream")
+                }
+            }
         }
         if let Some(route) = route {
             forwarding.keep_of(route);

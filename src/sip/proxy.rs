@@ -5,6 +5,7 @@ mod breadth;
 mod forward;
 mod loops;
 pub mod loose_route;
+pub mod maddr;
 pub mod record_route;
 mod response_context;
 mod target_set;

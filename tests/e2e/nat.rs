@@ -73,3 +73,39 @@ fn a_stateless_reply_goes_where_the_request_came_from() {
     assert_eq!(reply.status(), 200);
     sipjab.terminate();
 }
+
+/// RFC 3327: what the registrar has kept of the edge proxy leads a later request to the phone.
+#[test]
+fn an_edge_proxy_is_in_the_path_to_the_phone() {
+    let (mut phone, mut registrar) = (Agent::bind(), Agent::bind());
+    let script = format!(
+        r#"fn request_route() {{
+            if is_method("REGISTER") {{ add_path_received(); setdsturi("sip:{}"); t_relay(); return; }}
+            if src_port() == {} && loose_route() {{ t_relay(); return; }}
+            sl_send_reply(403, "Forbidden");
+        }}"#,
+        registrar.local,
+        registrar.local.port()
+    );
+    let mut setup = Setup::script(&script);
+    setup.tables += "[modules.path]\nuse_received = true\n";
+    let edge = Sipjab::start(&setup);
+    let headers = "Supported: path\r\nFrom: <sip:me@sip.example>;tag=p1\r\n\
+        To: <sip:me@sip.example>\r\n";
+    from_private(&phone, "REGISTER sip:sip.example", headers, &edge);
+    let registered = registrar.serve(200, "OK", PATIENCE).expect("the REGISTER");
+    let path = registered.header("Path");
+    assert!(path.starts_with(&format!("<sip:{};lr;received=sip:127.0.0.1:", edge.udp)), "{path}");
+
+    let message = format!(
+        "MESSAGE sip:me@10.0.0.9;ob SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKpath\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:bob@sip.example>;tag=b1\r\nTo: <sip:me@sip.example>\r\n\
+         Call-ID: path\r\nCSeq: 1 MESSAGE\r\nRoute: {path}\r\nContent-Length: 0\r\n\r\n",
+        registrar.local,
+    );
+    registrar.send_udp(message.as_bytes(), edge.udp);
+    let arrived = phone.serve(200, "OK", PATIENCE).expect("the MESSAGE");
+    assert_eq!(arrived.request_uri(), "sip:me@10.0.0.9;ob");
+    assert_eq!(registrar.final_response("z9hG4bKpath", PATIENCE).expect("a reply").status(), 200);
+    edge.terminate();
+}

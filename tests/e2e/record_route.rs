@@ -61,7 +61,7 @@ impl Request<'_> {
     }
 
     /// Sends it over UDP; gives the final reply of the proxy.
-    fn refused(&self, here: &mut Agent, sipjab: &Sipjab) -> u16 {
+    fn answered(&self, here: &mut Agent, sipjab: &Sipjab) -> u16 {
         here.send_udp(&self.to_bytes("UDP", here), sipjab.udp);
         let branch = format!("z9hG4bK{}", self.branch);
         here.final_response(&branch, PATIENCE).expect("a reply").status()
@@ -148,7 +148,7 @@ fn the_proxy_is_no_open_relay_and_lets_no_forged_dialog_through() {
     let start = format!("MESSAGE sip:victim@{}", victim.local);
     let mut refused = |branch, to, routes: &[String]| {
         let request = Request { start: &start, branch, tags: ("m1", to), routes };
-        request.refused(&mut mallory, &sipjab)
+        request.answered(&mut mallory, &sipjab)
     };
     assert_eq!(refused("p1", "", &[own.clone(), third.clone()]), 403, "preloaded behind us");
     assert_eq!(refused("p2", "", &[third]), 403, "preloaded past us");
@@ -179,4 +179,19 @@ fn a_route_is_followed_also_by_a_script_that_only_relays() {
     assert_eq!(reply.status(), 200);
     assert_eq!(values(&arrived, "Route"), [format!("<sip:{};lr>", bob.local)]);
     sipjab.terminate();
+}
+
+/// RFC 3261 §16.4: the script sees the Request-URI without what only brought it to us.
+#[test]
+fn an_maddr_of_ours_is_gone_before_the_script_looks() {
+    let script = r#"fn request_route() { info("for " + ruri()); sl_send_reply(200, "OK"); }"#;
+    let sipjab = Sipjab::start(&Setup::script(script));
+    let mut alice = Agent::bind();
+    let (ip, port) = (sipjab.udp.ip(), sipjab.udp.port());
+    let start = format!("OPTIONS sip:home.example:{port};maddr={ip}");
+    let request = Request { start: &start, branch: "m1", tags: ("a1", ""), routes: &[] };
+    assert_eq!(request.answered(&mut alice, &sipjab), 200);
+    sipjab.process.wait_for("for sip:home.example");
+    let lines = sipjab.terminate().join("\n");
+    assert!(!lines.contains("maddr"), "{lines}");
 }
