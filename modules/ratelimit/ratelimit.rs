@@ -139,19 +139,16 @@ fn rl_check_pipe(route: &mut Route, ratelimit: &Ratelimit, pipe: i64) -> Result<
     Ok(counter.admits(now, interval, pipe.algorithm, limit))
 }
 
-/// Refuses the request with `reply_code`, without a transaction.
+/// Refuses the request with `reply_code`, through the transaction where the script has one.
 ///
 /// ```rhai
 /// if !rl_check() { rl_drop(); return; }
 /// ```
 fn rl_drop(route: &mut Route, ratelimit: &Ratelimit) -> Result<(), RouteError> {
-    let Config { reply_code, reply_reason, .. } = &ratelimit.config;
-    route.router().reply_stateless(route, *reply_code, reply_reason)?;
-    route.is_answered = true;
-    Ok(())
+    route.reply(ratelimit.config.reply_code, &ratelimit.config.reply_reason)
 }
 
-/// Refuses the request with `reply_code` and a Retry-After of so many seconds, without a transaction.
+/// Refuses the request with `reply_code` and a Retry-After of so many seconds.
 ///
 /// ```rhai
 /// if !rl_check() { rl_drop(30); return; }
@@ -169,10 +166,9 @@ fn rl_drop_until(
         found: retry_after,
     };
     let seconds = u32::try_from(retry_after).map_err(|_| error)?;
-    route.reply_headers.push(("Retry-After".into(), seconds.to_string().into()));
-    let dropped = rl_drop(route, ratelimit);
-    route.reply_headers.pop();
-    dropped
+    let header = ("Retry-After".into(), seconds.to_string().into());
+    let Config { reply_code, reply_reason, .. } = &ratelimit.config;
+    route.reply_with(*reply_code, reply_reason, [header])
 }
 
 #[cfg(test)]

@@ -118,13 +118,9 @@ fn check(route: &mut Route, config: &Config, checks: u16, uris: u16) -> bool {
     let Some(fault) = fault(route, config, checks, uris) else { return true };
     route.last_error = Some((fault.status, fault.reason));
     if !config.noreply {
-        let added = fault.header.map(|(name, value)| (name.into(), value.into()));
-        let before = route.reply_headers.len();
-        route.reply_headers.extend(added);
-        let sent = route.router().reply_stateless(route, fault.status, fault.reason);
-        route.reply_headers.truncate(before);
+        let header = fault.header.map(|(name, value)| (name.into(), value.into()));
         // What cannot be answered is still refused.
-        route.is_answered |= sent.is_ok();
+        let _ = route.reply_with(fault.status, fault.reason, header);
     }
     false
 }

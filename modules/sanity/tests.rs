@@ -55,6 +55,16 @@ fn a_good_request_passes_every_check() {
 }
 
 #[test]
+fn a_request_with_a_transaction_is_answered_through_it() {
+    let router = Rc::<Recording>::default();
+    let mut route = message_route(&router);
+    route.has_transaction = true;
+    route.message.set_header("Expires", "x").unwrap();
+    assert_eq!(sanity_check(&mut route, &Config::default()), Ok(false));
+    assert_eq!(router.journal(), ["reply 400 Bad Expires"]);
+}
+
+#[test]
 fn schemes_that_lead_nowhere_are_refused() {
     for (uri, is_good) in
         [("sip:a", true), ("tel:+1", true), ("urn:service:sos", true), ("http://a", false)]

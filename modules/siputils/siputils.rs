@@ -118,7 +118,7 @@ fn is_supported(
     Ok(tags.any(|tag| tag.eq_ignore_ascii_case(option.as_bytes())))
 }
 
-/// Answers an OPTIONS for this server itself, without a transaction (RFC 3261 §11.2).
+/// Answers an OPTIONS for this server itself (RFC 3261 §11.2).
 /// Returns false, and sends nothing, for another method or a Request-URI with a user.
 ///
 /// ```rhai
@@ -128,21 +128,14 @@ fn options_reply(route: &mut Route, config: &Config) -> Result<bool, RouteError>
     if route.message.method() != Method::Options || route.request_uri()?.user().is_some() {
         return Ok(false);
     }
-    let before = route.reply_headers.len();
-    for (name, value) in [
+    let headers = [
         ("Accept", &config.options_accept),
         ("Accept-Encoding", &config.options_accept_encoding),
         ("Accept-Language", &config.options_accept_language),
         ("Supported", &config.options_support),
-    ] {
-        if !value.is_empty() {
-            route.reply_headers.push((name.into(), value.as_ref().into()));
-        }
-    }
-    let sent = route.router().reply_stateless(route, 200, "OK");
-    route.reply_headers.truncate(before);
-    sent?;
-    route.is_answered = true;
+    ];
+    let said = headers.into_iter().filter(|(_, value)| !value.is_empty());
+    route.reply_with(200, "OK", said.map(|(name, value)| (name.into(), (**value).into())))?;
     Ok(true)
 }
 

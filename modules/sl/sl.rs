@@ -64,16 +64,11 @@ fn sl_reply_error(route: &mut Route, config: &Config) -> Result<(), RouteError> 
 /// ```
 fn send_reply(
     route: &mut Route,
-    config: &Config,
+    _: &Config,
     Status(code): Status,
     reason: ImmutableString,
 ) -> Result<(), RouteError> {
-    if !route.has_transaction {
-        return sl_send_reply(route, config, Status(code), reason);
-    }
-    route.router().reply(route, code, &reason, &[])?;
-    route.is_answered |= code >= 200;
-    Ok(())
+    route.reply(code, &reason)
 }
 
 /// Like `send_reply`, with the status of the last error that the script has caught, 500 when there was none.

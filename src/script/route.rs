@@ -216,6 +216,31 @@ impl Route {
         clock::now()
     }
 
+    /// Replies through the transaction where the script has one, else without.
+    pub fn reply(&mut self, status: u16, reason: &str) -> Result<(), RouteError> {
+        let router = self.router();
+        match self.has_transaction {
+            true => router.reply(self, status, reason, &[])?,
+            false => router.reply_stateless(self, status, reason)?,
+        }
+        self.is_answered |= status >= 200;
+        Ok(())
+    }
+
+    /// Like [`Route::reply`], with headers that no other reply carries.
+    pub fn reply_with(
+        &mut self,
+        status: u16,
+        reason: &str,
+        headers: impl IntoIterator<Item = (ImmutableString, ImmutableString)>,
+    ) -> Result<(), RouteError> {
+        let before = self.reply_headers.len();
+        self.reply_headers.extend(headers);
+        let sent = self.reply(status, reason);
+        self.reply_headers.truncate(before);
+        sent
+    }
+
     /// The Request-URI.
     pub fn request_uri(&self) -> Result<Uri<'_>, RouteError> {
         let uri = Uri::parse(self.message.request_uri());
