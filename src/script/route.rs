@@ -13,11 +13,12 @@ use super::export::Kind;
 use super::fiber;
 use super::router::{Router, Verdict};
 use crate::clock;
+use crate::sip::digest;
 use crate::sip::proxy::loose_route::Followed;
 use crate::sip::proxy::record_route::RecordRoute;
 use crate::sip::transaction::ServerKey;
 use crate::sip::transport::Source;
-use crate::sip::{Message, NameAddr, Uri};
+use crate::sip::{HeaderId, Message, NameAddr, Uri};
 use crate::xmpp::Stanza;
 
 /// The stanza behind a message that came from XMPP.
@@ -27,6 +28,19 @@ pub struct FromXmpp {
     pub stanza: Stanza,
     /// An error went back to its sender.
     pub is_refused: bool,
+}
+
+/// What the credentials of a request have shown: `www_authorize` and its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authentication {
+    /// Whether they prove who sent the request, or why not.
+    pub outcome: digest::Outcome,
+    /// The username as the credentials have it; empty unless it is proved.
+    pub username: ImmutableString,
+    /// The realm that asked for credentials.
+    pub realm: ImmutableString,
+    /// Where the credentials stand.
+    pub header: HeaderId,
 }
 
 /// One more way that a request shall go (RFC 3261 §16.5): a branch of its own.
@@ -133,6 +147,8 @@ pub struct Route {
     pub reply_headers: Vec<(ImmutableString, ImmutableString)>,
     /// The reply that the last error of a function would have become: `send_reply_error`.
     pub last_error: Option<(u16, &'static str)>,
+    /// Who sent the request, when the script has asked.
+    pub authentication: Option<Authentication>,
     /// What the last gateway function said of the message's fate.
     pub verdict: Verdict,
     /// What finds the transaction of the request; a stanza has none.
@@ -191,6 +207,7 @@ impl Route {
             variables: BTreeMap::new(),
             reply_headers: Vec::new(),
             last_error: None,
+            authentication: None,
             verdict: Verdict::default(),
             key,
             has_transaction: false,
@@ -239,6 +256,11 @@ impl Route {
         let sent = self.reply(status, reason);
         self.reply_headers.truncate(before);
         sent
+    }
+
+    /// The time since 1970, for what leaves the process.
+    pub fn unix_time(&self) -> Duration {
+        clock::unix_time()
     }
 
     /// The Request-URI.
