@@ -1,7 +1,9 @@
 //! The driver: cores, script and sockets together. Read `receive.rs` first.
 
 mod bridge;
+mod cancel;
 mod drain;
+mod forwarding;
 mod location_store;
 mod owners;
 mod receive;
@@ -12,7 +14,9 @@ mod relay;
 mod rest;
 mod router;
 mod shared;
+mod stateless;
 mod transactions;
+mod upstream;
 mod worker;
 
 pub use owners::Owners;

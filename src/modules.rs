@@ -12,16 +12,30 @@ use crate::script::module::{Exports, ModuleDef};
 pub mod auth;
 #[path = "../modules/core/core.rs"]
 pub mod core;
+#[path = "../modules/dispatcher/dispatcher.rs"]
+pub mod dispatcher;
+#[path = "../modules/htable/htable.rs"]
+pub mod htable;
 #[path = "../modules/maxfwd/maxfwd.rs"]
 pub mod maxfwd;
 #[path = "../modules/nathelper/nathelper.rs"]
 pub mod nathelper;
 #[path = "../modules/path/path.rs"]
 pub mod path;
+#[path = "../modules/permissions/permissions.rs"]
+pub mod permissions;
+#[path = "../modules/pike/pike.rs"]
+pub mod pike;
+#[path = "../modules/ratelimit/ratelimit.rs"]
+pub mod ratelimit;
 #[path = "../modules/registrar/registrar.rs"]
 pub mod registrar;
 #[path = "../modules/rr/rr.rs"]
 pub mod rr;
+#[path = "../modules/sanity/sanity.rs"]
+pub mod sanity;
+#[path = "../modules/siputils/siputils.rs"]
+pub mod siputils;
 #[path = "../modules/sl/sl.rs"]
 pub mod sl;
 #[path = "../modules/textops/textops.rs"]
@@ -35,11 +49,18 @@ pub mod xmpp;
 pub static ALL: &[&ModuleDef] = &[
     &auth::MODULE,
     &core::MODULE,
+    &dispatcher::MODULE,
+    &htable::MODULE,
     &maxfwd::MODULE,
     &nathelper::MODULE,
     &path::MODULE,
+    &permissions::MODULE,
+    &pike::MODULE,
+    &ratelimit::MODULE,
     &registrar::MODULE,
     &rr::MODULE,
+    &sanity::MODULE,
+    &siputils::MODULE,
     &sl::MODULE,
     &textops::MODULE,
     &tm::MODULE,

@@ -91,6 +91,31 @@ impl Router for Recording {
         self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
     }
 
+    fn forward(
+        &self,
+        route: &mut Route,
+        next_hop: Option<&str>,
+    ) -> Waiting<Result<(), RouteError>> {
+        let next_hop = next_hop.map(|uri| format!(" by {uri}")).unwrap_or_default();
+        self.note(format!("forward {}{next_hop}", route.message.request_uri()));
+        self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
+    }
+
+    fn replicate(&self, _: &mut Route, uri: &str) -> Waiting<Result<(), RouteError>> {
+        self.note(format!("replicate {uri}"));
+        self.later(Ok(()))
+    }
+
+    fn retransmit(&self, _: &Route) -> bool {
+        self.note("retransmit".to_owned());
+        true
+    }
+
+    fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>> {
+        self.note(format!("request {} {next_hop}", message.method().as_str()));
+        self.later(Ok(200))
+    }
+
     fn send_stanza(
         &self,
         _: &Route,
