@@ -33,6 +33,9 @@ use crate::sip::{Message, Method};
 /// How long a destination that failed is tried after all others.
 pub(super) const BURIED: Duration = Duration::from_secs(30);
 
+/// The most branches of one request, those of all its tries together: a `failure_route` that tries for ever has an end.
+const MAX_BRANCHES: usize = 100;
+
 /// One request on its way.
 pub(crate) struct Forwarding {
     /// Its server transaction.
@@ -212,15 +215,19 @@ impl Worker {
         let known = served.forwarding.clone();
         drop(table);
         let forwarding = known.unwrap_or_else(|| Rc::new(Forwarding::new(key, route)));
-        let context_state = forwarding.state.borrow();
-        if !context_state.context.may_grow() {
+        let state = forwarding.state.borrow();
+        if !state.context.may_grow() {
             let reason = "the request is answered, or a 6xx forbids any other try";
             return Err(RouteError::State { function: "t_relay", reason });
         }
-        if context_state.breadth == 0 {
+        let branches = state.context.len() + state.targets.len();
+        if branches + 1 + route.targets.len() > MAX_BRANCHES {
+            return Err(RouteError::Overload("the number of branches"));
+        }
+        if state.breadth == 0 {
             return Err(RouteError::Breadth);
         }
-        drop(context_state);
+        drop(state);
         forwarding.take(route);
         let state = &mut *forwarding.state.borrow_mut();
         state.mark = mark.or(state.mark);
