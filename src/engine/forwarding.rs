@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rhai::{Dynamic, ImmutableString};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::record_route::Recording;
 use super::relay::{Leaving, Outbound, unreachable};
@@ -31,6 +32,9 @@ use crate::sip::{Message, Method};
 
 /// How long a destination that failed is tried after all others.
 pub(super) const BURIED: Duration = Duration::from_secs(30);
+
+/// The most branches of one request, those of all its tries together: a `failure_route` that tries for ever has an end.
+const MAX_BRANCHES: usize = 100;
 
 /// One request on its way.
 pub(crate) struct Forwarding {
@@ -72,6 +76,8 @@ pub(super) struct Leg {
     pub(super) others: VecDeque<Target>,
     /// The client transaction, and where it was sent.
     pub(super) sent: Option<(Branch, Target)>,
+    /// The flags of the way.
+    flags: u32,
 }
 
 impl Forwarding {
@@ -157,6 +163,8 @@ impl Forwarding {
         let key = Some(self.key);
         let mut route = Box::new(Route::new(kind, message, source, key, worker.clone(), deadline));
         route.has_transaction = true;
+        let leg = state.legs.get(outcome.branch).and_then(Option::as_ref);
+        route.branch_flags = leg.map_or(0, |leg| leg.flags);
         route.record_route.clone_from(&state.record_route);
         route.followed.clone_from(&state.followed);
         route.flags = state.flags;
@@ -208,15 +216,19 @@ impl Worker {
         let known = served.forwarding.clone();
         drop(table);
         let forwarding = known.unwrap_or_else(|| Rc::new(Forwarding::new(key, route)));
-        let context_state = forwarding.state.borrow();
-        if !context_state.context.may_grow() {
+        let state = forwarding.state.borrow();
+        if !state.context.may_grow() {
             let reason = "the request is answered, or a 6xx forbids any other try";
             return Err(RouteError::State { function: "t_relay", reason });
         }
-        if context_state.breadth == 0 {
+        let branches = state.context.len() + state.targets.len();
+        if branches + 1 + route.targets.len() > MAX_BRANCHES {
+            return Err(RouteError::Overload("the number of branches"));
+        }
+        if state.breadth == 0 {
             return Err(RouteError::Breadth);
         }
-        drop(context_state);
+        drop(state);
         forwarding.take(route);
         let state = &mut *forwarding.state.borrow_mut();
         state.mark = mark.or(state.mark);
@@ -251,18 +263,7 @@ impl Worker {
             if group.is_empty() {
                 break;
             }
-            let mut is_sent = false;
-            for (leg, way) in group {
-                match self.start_leg(forwarding, leg, way, share).await {
-                    Ok(is_wanted) => is_sent |= is_wanted,
-                    Err(error) => {
-                        let outcome = BranchOutcome::Refused(error.status().0);
-                        _ = forwarding.state.borrow_mut().context.handle_outcome(leg, outcome);
-                        failure.get_or_insert(error);
-                    }
-                }
-            }
-            if is_sent {
+            if self.send_group(forwarding, group, share, &mut failure).await {
                 failure = None;
                 break;
             }
@@ -275,6 +276,44 @@ impl Worker {
                 Ok(())
             }
         }
+    }
+
+    /// Sends one group, and tells whether anything of it has left. A name that takes long holds up no other branch.
+    async fn send_group(
+        self: &Rc<Self>,
+        forwarding: &Rc<Forwarding>,
+        group: Vec<(usize, Way)>,
+        share: u32,
+        failure: &mut Option<RouteError>,
+    ) -> bool {
+        let mut is_sent = false;
+        let mut take = |(leg, result): (usize, Result<bool, RouteError>)| match result {
+            Ok(is_wanted) => is_sent |= is_wanted,
+            Err(error) => {
+                let outcome = BranchOutcome::Refused(error.status().0);
+                _ = forwarding.state.borrow_mut().context.handle_outcome(leg, outcome);
+                failure.get_or_insert(error);
+            }
+        };
+        let mut waiting = JoinSet::new();
+        for (leg, way) in group {
+            let (worker, forwarding) = (self.clone(), forwarding.clone());
+            let mut start =
+                Box::pin(
+                    async move { (leg, worker.start_leg(&forwarding, leg, way, share).await) },
+                );
+            match start.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(result) => take(result),
+                Poll::Pending => drop(waiting.spawn_local(start)),
+            }
+        }
+        while let Some(joined) = waiting.join_next().await {
+            // A branch whose start has panicked is never heard of; its siblings go on.
+            if let Ok(result) = joined {
+                take(result);
+            }
+        }
+        is_sent
     }
 
     /// Sends one branch; false when the script did not want it, or nobody does any longer.
@@ -293,10 +332,11 @@ impl Worker {
         proxy::set_breadth(&mut copy, share)?;
         self.remove_own_route(is_followed, &mut copy)?;
         proxy::add_path(&mut copy, &way.path)?;
-        let mut destination = way.destination;
+        let (mut destination, mut flags) = (way.destination, way.flags);
         if let Some((bundle, name)) = forwarding.armed(Kind::Branch) {
+            let way = (destination, way.flags);
             let (route, result) =
-                self.run_branch_route(forwarding, leg, bundle, name, copy, destination).await;
+                self.run_branch_route(forwarding, leg, (bundle, name), copy, way).await;
             let Some(route) = route.filter(|route| result.is_ok() && !route.is_dropped) else {
                 let outcome = BranchOutcome::Skipped;
                 _ = forwarding.state.borrow_mut().context.handle_outcome(leg, outcome);
@@ -306,6 +346,7 @@ impl Worker {
             recording = Recording::of(&route);
             copy = route.message;
             destination = route.destination;
+            flags = route.branch_flags;
         }
         let next_hop = proxy::next_hop(&mut copy, destination.as_deref())?;
         let user = User::Leg(Rc::downgrade(forwarding), leg);
@@ -313,8 +354,8 @@ impl Worker {
         let outbound =
             Box::new(Outbound { leaving, recording, ..Outbound::new(copy, next_hop, user) });
         let targets = self.targets_of(&outbound).await?;
-        let sent = None;
-        forwarding.state.borrow_mut().legs[leg] = Some(Leg { outbound, others: targets, sent });
+        let entry = Leg { outbound, others: targets, sent: None, flags };
+        forwarding.state.borrow_mut().legs[leg] = Some(entry);
         self.send_leg(forwarding, leg).await
     }
 
@@ -322,15 +363,15 @@ impl Worker {
         self: &Rc<Self>,
         forwarding: &Rc<Forwarding>,
         leg: usize,
-        bundle: Rc<Bundle>,
-        name: String,
+        (bundle, name): (Rc<Bundle>, String),
         copy: Message,
-        destination: Option<ImmutableString>,
+        (destination, flags): (Option<ImmutableString>, u32),
     ) -> Ended {
         let outcome = Outcome { branch: leg, ..Outcome::default() };
         let source = forwarding.state.borrow().source;
         let mut route = forwarding.route(Kind::Branch, copy, source, outcome, self);
         route.destination = destination;
+        route.branch_flags = flags;
         let (ended, end) = oneshot::channel();
         self.run_named(bundle, name, route, move |how| drop(ended.send(how)));
         let ended = end.await.unwrap_or_else(|_| (None, Ok(())));
@@ -374,8 +415,14 @@ impl Worker {
                 return Ok(false);
             }
             let Some(entry) = state.legs[leg].as_mut() else { break };
-            entry.sent = Some((self.transmit(&entry.outbound, target)?, target));
-            return Ok(true);
+            match self.transmit(&entry.outbound, target) {
+                Ok(branch) => {
+                    entry.sent = Some((branch, target));
+                    return Ok(true);
+                }
+                Err(error @ RouteError::Unreachable { .. }) => failure = Some(error.to_string()),
+                Err(error) => return Err(error),
+            }
         }
         let state = forwarding.state.borrow();
         let Some(entry) = &state.legs[leg] else { return Err(RouteError::Cancelled) };

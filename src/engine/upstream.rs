@@ -35,6 +35,12 @@ impl Worker {
         event: Event,
         response: Option<Heard<'_>>,
     ) {
+        if let (Event::Response(code), Some((message, _))) = (event, response)
+            && forwarding.is_quiet()
+            && code != 503
+        {
+            return self.take_response(forwarding, leg, message, false);
+        }
         let news = match (event, response) {
             (Event::Response(_), Some((message, source))) => {
                 News::Response(Box::new(message.clone()), source)
@@ -267,6 +273,11 @@ impl Worker {
 }
 
 impl Forwarding {
+    /// Is no response looked at just now, and no route armed that would?
+    fn is_quiet(&self) -> bool {
+        !self.is_reading.get() && self.state.borrow().armed.reply.is_none()
+    }
+
     /// What has become of the branches, for a route about one of them.
     fn outcome(&self, leg: usize) -> Outcome {
         let context = &self.state.borrow().context;

@@ -170,3 +170,57 @@ fn a_request_goes_on_without_a_transaction_and_its_reply_returns() {
     assert_eq!(bob.expect("CANCEL").branch(), branches[0]);
     sipjab.terminate();
 }
+
+#[test]
+fn a_spiral_is_no_loop_and_can_be_cancelled() {
+    let (mut alice, mut bob) = (Phone::bind(), Phone::bind());
+    let script = format!(
+        r#"
+        fn request_route() {{
+            if ruri_user() == "first" {{ setuser("second"); }} else {{ seturi("{0}"); }}
+            append_branch("{0}", 0.1);
+            t_relay();
+        }}
+        "#,
+        bob.uri()
+    );
+    let sipjab = Sipjab::start(&Setup::script(&script));
+    let dialog = Dialog::to(&format!("sip:first@{}", sipjab.udp));
+    alice.ask("INVITE", &dialog, "", sipjab.udp);
+    let invite = bob.expect("INVITE");
+    let vias = invite.headers.iter().filter(|(name, _)| name == "Via").count();
+    assert_eq!(vias, 3, "it went through us twice");
+    bob.answer(&invite, 180, "");
+    alice.expect("180 INVITE");
+    alice.ask("CANCEL", &dialog, "", sipjab.udp);
+    let cancel = bob.expect("CANCEL");
+    bob.answer(&cancel, 200, "");
+    bob.answer(&invite, 487, "");
+    alice.expect("487 INVITE");
+    sipjab.terminate();
+}
+
+/// RFC 3261 §17.2.3: what an RFC 2543 element sends belongs together by other fields.
+#[test]
+fn a_caller_without_unique_branches_is_served() {
+    let sipjab = Sipjab::start(&Setup::script(ROUTE));
+    let (mut alice, mut bob) = (Phone::bind(), Phone::bind());
+    for number in 1..=2 {
+        let dialog = Dialog { branch: "1".into(), cseq: number, ..Dialog::to(&bob.uri()) };
+        alice.ask("INVITE", &dialog, "", sipjab.udp);
+        let invite = bob.expect("INVITE");
+        alice.ask("INVITE", &dialog, "", sipjab.udp);
+        bob.answer(&invite, 180, "");
+        alice.expect("180 INVITE");
+        alice.ask("CANCEL", &dialog, "", sipjab.udp);
+        alice.expect("200 CANCEL");
+        let cancel = bob.expect("CANCEL");
+        bob.answer(&cancel, 200, "");
+        bob.answer(&invite, 487, "");
+        let end = alice.expect("487 INVITE");
+        alice.ack_rejection(&dialog, &end, sipjab.udp);
+    }
+    bob.never("INVITE", Duration::from_millis(200));
+    let logs = sipjab.terminate().join("\n");
+    assert!(!logs.contains("for nobody"), "{logs}");
+}

@@ -127,3 +127,30 @@ fn a_caller_who_gives_up_is_not_sent_to_the_next_phone() {
     assert!(sipjab.logs(0, "the caller has given up", PATIENCE).is_some());
     sipjab.terminate();
 }
+
+/// Its worker is found, whichever socket the system gives it to.
+#[test]
+fn a_cancel_that_comes_another_way_finds_its_invite() {
+    let sipjab = relaying();
+    let (mut alice, mut bob) = (Phone::bind(), Phone::bind());
+    let others: Vec<_> = (0..8).map(|_| Phone::bind()).collect();
+    for other in others {
+        let dialog = Dialog::to(&bob.uri());
+        alice.ask("INVITE", &dialog, "", sipjab.udp);
+        let invite = bob.expect("INVITE");
+        bob.answer(&invite, 180, "");
+        alice.expect("180 INVITE");
+        other.send(&alice.bytes("CANCEL", &dialog, ""), sipjab.udp);
+        let cancel = bob.expect("CANCEL");
+        bob.answer(&cancel, 200, "");
+        bob.answer(&invite, 487, "");
+        let end = alice.expect("487 INVITE");
+        let to = end.header("To").to_owned();
+        other.send(&alice.bytes("ACK", &Dialog { to, ..dialog }, ""), sipjab.udp);
+        bob.expect("ACK");
+    }
+    alice.forget();
+    alice.never("487 INVITE", Duration::from_millis(700));
+    let logs = sipjab.terminate().join("\n");
+    assert!(!logs.contains("script failed"), "{logs}");
+}

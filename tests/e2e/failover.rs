@@ -183,3 +183,24 @@ fn a_server_that_says_nothing_gives_way_to_the_next_of_its_name() {
     alice.expect("200 INVITE");
     sipjab.terminate();
 }
+
+#[test]
+fn a_script_that_tries_for_ever_comes_to_an_end() {
+    let script = r#"
+        fn request_route() { t_on_failure("AGAIN"); t_relay(); }
+        fn failure_route_AGAIN() { t_on_failure("AGAIN"); t_relay(); }
+    "#;
+    let sipjab = Sipjab::start(&Setup::script(script));
+    let (mut alice, mut bob) = (Phone::bind(), Phone::bind());
+    alice.ask("INVITE", &Dialog::to(&bob.uri()), "", sipjab.udp);
+    let mut tries = 0;
+    while alice.find("486 INVITE", Duration::ZERO).is_none() {
+        if let Some(invite) = bob.find("INVITE", Duration::from_millis(100)) {
+            bob.answer(&invite, 486, "");
+            tries += 1;
+        }
+        assert!(tries <= 200, "no end");
+    }
+    assert!(tries >= 100, "{tries}");
+    sipjab.terminate();
+}

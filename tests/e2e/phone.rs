@@ -98,15 +98,20 @@ impl Phone {
 
     /// Sends a request of the dialog; `more` are header lines.
     pub(crate) fn ask(&self, method: &str, dialog: &Dialog, more: &str, to: SocketAddr) {
+        self.send(&self.bytes(method, dialog, more), to);
+    }
+
+    /// A request of the dialog as this phone writes it.
+    pub(crate) fn bytes(&self, method: &str, dialog: &Dialog, more: &str) -> Vec<u8> {
         let Dialog { uri, from, to: callee, call_id, cseq, branch, routes } = dialog;
         let local = self.local;
         let routes: String = routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
-        let text = format!(
+        format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch={branch};rport\r\n{routes}\
              Max-Forwards: 70\r\nFrom: {from}\r\nTo: {callee}\r\nCall-ID: {call_id}\r\n\
              CSeq: {cseq} {method}\r\nContact: <sip:me@{local}>\r\n{more}Content-Length: 0\r\n\r\n"
-        );
-        self.send(text.as_bytes(), to);
+        )
+        .into_bytes()
     }
 
     /// Sends bytes.

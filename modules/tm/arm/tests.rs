@@ -34,3 +34,13 @@ fn times_are_set_and_have_a_range() {
     assert!(t_set_fr(&mut route, &Config {}, -1).is_err());
     assert!(t_set_fr_both(&mut route, &Config {}, 1, LONGEST + 1).is_err());
 }
+
+#[test]
+fn a_route_that_the_script_lacks_is_found_when_it_is_checked() {
+    let exports = crate::modules::load(&Default::default(), &Default::default()).unwrap();
+    let checker = crate::script::check::Checker::new(rhai::Engine::new(), exports.catalogue());
+    let text = "fn request_route() { t_on_failure(\"MAIL\"); }\nfn failure_route_MAYL() {}\n";
+    let found = checker.check_text("a.rhai", text);
+    let missing = found.iter().find(|finding| finding.message.contains("no route `MAIL`"));
+    assert!(missing.is_some(), "{found:?}");
+}
