@@ -1,7 +1,9 @@
 //! The driver: cores, script and sockets together. Read `receive.rs` first.
 
 mod bridge;
+mod cancel;
 mod drain;
+mod forwarding;
 mod owners;
 mod receive;
 mod record_route;
@@ -11,7 +13,9 @@ mod relay;
 mod rest;
 mod router;
 mod shared;
+mod stateless;
 mod transactions;
+mod upstream;
 mod worker;
 
 pub use owners::Owners;

@@ -20,6 +20,8 @@ pub mod path;
 pub mod registrar;
 #[path = "../modules/rr/rr.rs"]
 pub mod rr;
+#[path = "../modules/siputils/siputils.rs"]
+pub mod siputils;
 #[path = "../modules/sl/sl.rs"]
 pub mod sl;
 #[path = "../modules/textops/textops.rs"]
@@ -37,6 +39,7 @@ pub static ALL: &[&ModuleDef] = &[
     &path::MODULE,
     &registrar::MODULE,
     &rr::MODULE,
+    &siputils::MODULE,
     &sl::MODULE,
     &textops::MODULE,
     &tm::MODULE,

@@ -10,5 +10,7 @@ pub mod import;
 pub mod module;
 pub mod pseudo;
 pub mod reload;
+pub mod retired;
 pub mod route;
 pub mod router;
+pub mod substitution;

@@ -188,7 +188,7 @@ impl Bridge {
         let user = User::Bridge(carried.clone());
         let needs_stream = message.to_bytes().len() + VIA_RESERVE > MAX_PAGER;
         let outbound =
-            Box::new(Outbound { message, next_hop, user, needs_stream, recording: None });
+            Box::new(Outbound { needs_stream, ..Outbound::new(message, next_hop, user) });
         let pushed = self.lanes.borrow_mut().push(&carried.lane, outbound);
         match pushed {
             Ok(Some(outbound)) => self.start(outbound, &carried.lane),

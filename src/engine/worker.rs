@@ -18,10 +18,14 @@ use crate::script::engine::Bundle;
 use crate::script::fiber::Stacks;
 use crate::script::import::Sources;
 use crate::script::module::Exports;
+use crate::sip::dead_list::DeadList;
 use crate::sip::target::{Families, Supported};
 use crate::sip::transaction::{Table, Timings};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{FramingError, Message};
+
+/// Dead destinations that one worker remembers.
+const MAX_DEAD: usize = 1000;
 
 /// A worker's script and what new versions of it are compiled with.
 pub struct Script {
@@ -51,6 +55,8 @@ pub struct Worker {
     pub(super) script: Script,
     pub(super) table: RefCell<Table<Served, Sent>>,
     pub(super) bridge: Option<Rc<Bridge>>,
+    /// Destinations that failed a short while ago.
+    pub(super) dead: RefCell<DeadList>,
     /// Client transactions that have no final response yet.
     pub(super) unanswered: Cell<usize>,
     /// When the last message came.
@@ -78,6 +84,7 @@ impl Worker {
             script,
             table: RefCell::new(table),
             bridge: has_stream.then(|| Bridge::new(this.clone(), &shared)),
+            dead: RefCell::new(DeadList::new(MAX_DEAD)),
             unanswered: Cell::new(0),
             last_heard: Cell::new(now),
             alarm: Cell::new(None),
@@ -110,11 +117,28 @@ impl Worker {
             });
         }
         tokio::task::spawn_local(self.clone().run_timers());
+        self.start_jobs();
         if let Some(bridge) = &self.bridge {
             tokio::task::spawn_local(bridge.clone().run(self.shared.clone()));
         }
         while let Some(mail) = mailbox.recv().await {
             self.handle_mail(mail);
+        }
+    }
+
+    /// Begins with what modules do again and again; one worker does it for all.
+    fn start_jobs(self: &Rc<Self>) {
+        if self.id != 0 {
+            return;
+        }
+        for (interval, job) in self.script.exports.jobs().iter().cloned() {
+            let worker = self.clone();
+            tokio::task::spawn_local(async move {
+                while !worker.shared.is_draining() {
+                    tokio::time::sleep(interval).await;
+                    job(worker.clone()).await;
+                }
+            });
         }
     }
 

@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ahash::AHashMap;
 use regex::Regex;
@@ -13,6 +14,7 @@ use super::commons::Commons;
 use super::error::RouteError;
 use super::export::{Catalogue, Export, Kind, Kinds, ParamType};
 use super::route::Route;
+use super::router::{Router, Waiting};
 use crate::config::{ParamError, Params};
 
 /// A module of the server: its name in `[modules.NAME]`, and how it is loaded.
@@ -33,7 +35,11 @@ pub struct Exports {
     exports: Vec<Export>,
     registrations: Vec<Registration>,
     commons: Commons,
+    jobs: Vec<(Duration, Job)>,
 }
+
+/// Something that a module does again and again.
+pub type Job = Rc<dyn Fn(Rc<dyn Router>) -> Waiting<()>>;
 
 /// The exports of one module, which share its parameters.
 pub struct ModuleExports<'e, C> {
@@ -50,6 +56,21 @@ impl Exports {
     /// State that the workers share: theirs when another worker has made it, else what `make` gives.
     pub fn common<T: std::any::Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         self.commons.part(make)
+    }
+
+    /// Has `job` done every `interval`, by one worker alone, from the first interval on. A run that takes longer than the
+    /// interval delays the next one.
+    pub fn every<F: Future<Output = ()> + 'static>(
+        &mut self,
+        interval: Duration,
+        job: impl Fn(Rc<dyn Router>) -> F + 'static,
+    ) {
+        self.jobs.push((interval, Rc::new(move |router| Box::pin(job(router)))));
+    }
+
+    /// What is done again and again, with the interval.
+    pub fn jobs(&self) -> &[(Duration, Job)] {
+        &self.jobs
     }
 
     /// Exports that get `config` as their second argument.
@@ -274,6 +295,35 @@ impl Argument for Pattern {
             Ok(Self(regex))
         })
     }
+}
+
+macro_rules! route_names {
+    ($($(#[doc = $doc:literal])* $name:ident $kind:ident;)*) => {
+        $(
+            $(#[doc = $doc])*
+            #[derive(Clone, Debug, PartialEq, Eq)]
+            pub struct $name(pub Option<ImmutableString>);
+
+            impl Argument for $name {
+                const TYPE: ParamType = ParamType::Route(Kind::$kind);
+                type Rhai = ImmutableString;
+
+                fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
+                    let name: ImmutableString = value.take().cast();
+                    Ok(Self(Some(name).filter(|name| !name.is_empty())))
+                }
+            }
+        )*
+    };
+}
+
+route_names! {
+    /// The name of a `branch_route_X`; an empty one takes it back.
+    BranchRoute Branch;
+    /// The name of an `onreply_route_X`; an empty one takes it back.
+    ReplyRoute OnReply;
+    /// The name of a `failure_route_X`; an empty one takes it back.
+    FailureRoute Failure;
 }
 
 macro_rules! outcomes {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use super::error::RouteError;
 use super::route::Route;
 use crate::gateway::OutgoingStanza;
+use crate::sip::Message;
 use crate::sip::transport::Source;
 use crate::xmpp::StanzaError;
 
@@ -70,8 +71,23 @@ pub trait Router {
         headers: &[(&str, &str)],
     ) -> Result<(), RouteError>;
 
-    /// Sends the message on, to the route's destination, along its Route header or to its Request-URI (RFC 3261 §16.6).
+    /// Sends the message on, to the route's destination, along its Route header or to its Request-URI, and to the
+    /// route's further targets (RFC 3261 §16.6). An ACK goes on without a transaction, as does a CANCEL that no
+    /// transaction knows.
     fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>>;
+
+    /// Sends the message on without a transaction (RFC 3261 §16.11): to `next_hop`, else where it leads by itself.
+    fn forward(&self, route: &mut Route, next_hop: Option<&str>)
+    -> Waiting<Result<(), RouteError>>;
+
+    /// Sends a copy of the message to `uri`, whose responses nobody sees.
+    fn replicate(&self, route: &mut Route, uri: &str) -> Waiting<Result<(), RouteError>>;
+
+    /// Sends the last response of the transaction again; false when there is none.
+    fn retransmit(&self, route: &Route) -> bool;
+
+    /// Sends a request of our own, which has no Via yet, to `next_hop`, and gives its final status: 408 when none came.
+    fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>>;
 
     /// Sends a stanza to the XMPP side; tells its fate when `wants_hand_over`, else that it is queued.
     fn send_stanza(

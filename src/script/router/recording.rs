@@ -55,9 +55,16 @@ impl Recording {
     }
 }
 
+/// The headers that a reply carries, in one line.
+fn lines(route: &Route, headers: &[(&str, &str)]) -> String {
+    let own = route.reply_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let all = headers.iter().copied().chain(own);
+    all.map(|(name, value)| format!(" {name}: {value}")).collect()
+}
+
 impl Router for Recording {
-    fn reply_stateless(&self, _: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
-        self.note(format!("sl {status} {reason}"));
+    fn reply_stateless(&self, route: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
+        self.note(format!("sl {status} {reason}{}", lines(route, &[])));
         Ok(())
     }
 
@@ -69,13 +76,12 @@ impl Router for Recording {
 
     fn reply(
         &self,
-        _: &Route,
+        route: &Route,
         status: u16,
         reason: &str,
         headers: &[(&str, &str)],
     ) -> Result<(), RouteError> {
-        let headers = headers.iter().map(|(name, value)| format!(" {name}: {value}"));
-        self.note(format!("reply {status} {reason}{}", headers.collect::<String>()));
+        self.note(format!("reply {status} {reason}{}", lines(route, headers)));
         Ok(())
     }
 
@@ -83,6 +89,31 @@ impl Router for Recording {
         let next_hop = route.destination.iter().map(|uri| format!(" by {uri}")).collect::<String>();
         self.note(format!("relay {}{next_hop}", route.message.request_uri()));
         self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
+    }
+
+    fn forward(
+        &self,
+        route: &mut Route,
+        next_hop: Option<&str>,
+    ) -> Waiting<Result<(), RouteError>> {
+        let next_hop = next_hop.map(|uri| format!(" by {uri}")).unwrap_or_default();
+        self.note(format!("forward {}{next_hop}", route.message.request_uri()));
+        self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
+    }
+
+    fn replicate(&self, _: &mut Route, uri: &str) -> Waiting<Result<(), RouteError>> {
+        self.note(format!("replicate {uri}"));
+        self.later(Ok(()))
+    }
+
+    fn retransmit(&self, _: &Route) -> bool {
+        self.note("retransmit".to_owned());
+        true
+    }
+
+    fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>> {
+        self.note(format!("request {} {next_hop}", message.method().as_str()));
+        self.later(Ok(200))
     }
 
     fn send_stanza(
