@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 mod mutation;
+mod rfc3261;
 mod rfc4475;
 mod rfc5118;
 mod rfc7247;

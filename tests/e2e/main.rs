@@ -31,6 +31,7 @@ mod record_route;
 mod relay;
 mod reload;
 mod restart;
+mod rfc3261;
 mod shutdown;
 mod ways;
 mod with_sipp;
