@@ -12,6 +12,7 @@ mod rfc7572;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rfc4475::verdicts::Verdict;
 use sipjab::sip::{Framed, Message, datagram};
 
 /// The file of this name in a folder of test messages.
@@ -52,13 +53,6 @@ fn verdict(bytes: Bytes) -> Verdict {
         Err(_) if !message.is_request() => Verdict::Dropped,
         Err(finding) => Verdict::Refused(finding.status().0),
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Accepted,
-    Refused(u16),
-    Dropped,
 }
 
 /// A message leaves as it came, and one edit changes one line.

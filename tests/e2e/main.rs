@@ -33,5 +33,6 @@ mod reload;
 mod restart;
 mod rfc3261;
 mod shutdown;
+mod torture;
 mod ways;
 mod with_sipp;
