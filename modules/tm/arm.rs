@@ -52,7 +52,7 @@ fn known(
 ///     t_on_branch("MARK");
 ///     t_relay();
 /// }
-/// fn branch_route_MARK() { append_hf("X-Way: $ru"); }
+/// fn branch_route_MARK() { append_hf("X-Way", ruri()); }
 /// ```
 fn t_on_branch(
     route: &mut Route,

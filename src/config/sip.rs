@@ -74,6 +74,11 @@ pub struct SipTimers {
     /// 1ms to 60s. Default 5s, RFC 3261 §17.1.2.2.
     #[serde(deserialize_with = "duration_to::<_, 60>")]
     pub t4: Duration,
+    /// `timer_c`: how long an INVITE that was answered provisionally may go on without a final answer; then it is cancelled.
+    ///
+    /// 1ms to 86400s. Default 180s; RFC 3261 §16.6 step 11 wants more than three minutes from its sending.
+    #[serde(deserialize_with = "duration_to::<_, 86_400>")]
+    pub timer_c: Duration,
 }
 
 impl Default for SipTimers {
@@ -82,6 +87,7 @@ impl Default for SipTimers {
             t1: Duration::from_millis(500),
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
+            timer_c: Duration::from_secs(180),
         }
     }
 }

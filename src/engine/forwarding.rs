@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rhai::{Dynamic, ImmutableString};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::record_route::Recording;
 use super::relay::{Leaving, Outbound, unreachable};
@@ -72,6 +73,8 @@ pub(super) struct Leg {
     pub(super) others: VecDeque<Target>,
     /// The client transaction, and where it was sent.
     pub(super) sent: Option<(Branch, Target)>,
+    /// The flags of the way.
+    flags: u32,
 }
 
 impl Forwarding {
@@ -156,6 +159,8 @@ impl Forwarding {
         let key = Some(self.key);
         let mut route = Box::new(Route::new(kind, message, source, key, worker.clone(), deadline));
         route.has_transaction = true;
+        let leg = state.legs.get(outcome.branch).and_then(Option::as_ref);
+        route.branch_flags = leg.map_or(0, |leg| leg.flags);
         route.record_route.clone_from(&state.record_route);
         route.followed.clone_from(&state.followed);
         route.flags = state.flags;
@@ -250,18 +255,7 @@ impl Worker {
             if group.is_empty() {
                 break;
             }
-            let mut is_sent = false;
-            for (leg, way) in group {
-                match self.start_leg(forwarding, leg, way, share).await {
-                    Ok(is_wanted) => is_sent |= is_wanted,
-                    Err(error) => {
-                        let outcome = BranchOutcome::Refused(error.status().0);
-                        _ = forwarding.state.borrow_mut().context.handle_outcome(leg, outcome);
-                        failure.get_or_insert(error);
-                    }
-                }
-            }
-            if is_sent {
+            if self.send_group(forwarding, group, share, &mut failure).await {
                 failure = None;
                 break;
             }
@@ -276,6 +270,44 @@ impl Worker {
         }
     }
 
+    /// Sends one group, and tells whether anything of it has left. A name that takes long holds up no other branch.
+    async fn send_group(
+        self: &Rc<Self>,
+        forwarding: &Rc<Forwarding>,
+        group: Vec<(usize, Way)>,
+        share: u32,
+        failure: &mut Option<RouteError>,
+    ) -> bool {
+        let mut is_sent = false;
+        let mut take = |(leg, result): (usize, Result<bool, RouteError>)| match result {
+            Ok(is_wanted) => is_sent |= is_wanted,
+            Err(error) => {
+                let outcome = BranchOutcome::Refused(error.status().0);
+                _ = forwarding.state.borrow_mut().context.handle_outcome(leg, outcome);
+                failure.get_or_insert(error);
+            }
+        };
+        let mut waiting = JoinSet::new();
+        for (leg, way) in group {
+            let (worker, forwarding) = (self.clone(), forwarding.clone());
+            let mut start =
+                Box::pin(
+                    async move { (leg, worker.start_leg(&forwarding, leg, way, share).await) },
+                );
+            match start.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(result) => take(result),
+                Poll::Pending => drop(waiting.spawn_local(start)),
+            }
+        }
+        while let Some(joined) = waiting.join_next().await {
+            // A branch whose start has panicked is never heard of; its siblings go on.
+            if let Ok(result) = joined {
+                take(result);
+            }
+        }
+        is_sent
+    }
+
     /// Sends one branch; false when the script did not want it, or nobody does any longer.
     async fn start_leg(
         self: &Rc<Self>,
@@ -284,10 +316,7 @@ impl Worker {
         way: Way,
         share: u32,
     ) -> Result<bool, RouteError> {
-        let state = forwarding.state.borrow();
-        let (mut copy, is_followed) = (state.request.clone(), state.followed.is_some());
-        let mut recording = Recording::wished(&state.record_route, state.source);
-        drop(state);
+        let (mut copy, is_followed, mut recording) = forwarding.copy();
         if copy.request_uri() != way.uri {
             copy.set_request_uri(&way.uri)?;
         }
@@ -295,10 +324,11 @@ impl Worker {
         proxy::set_breadth(&mut copy, share)?;
         self.remove_own_route(is_followed, &mut copy)?;
         proxy::add_path(&mut copy, &way.path)?;
-        let mut destination = way.destination;
+        let (mut destination, mut flags) = (way.destination, way.flags);
         if let Some((bundle, name)) = forwarding.armed(Kind::Branch) {
+            let way = (destination, way.flags);
             let (route, result) =
-                self.run_branch_route(forwarding, leg, bundle, name, copy, destination).await;
+                self.run_branch_route(forwarding, leg, (bundle, name), copy, way).await;
             let Some(route) = route.filter(|route| result.is_ok() && !route.is_dropped) else {
                 let outcome = BranchOutcome::Skipped;
                 _ = forwarding.state.borrow_mut().context.handle_outcome(leg, outcome);
@@ -308,6 +338,7 @@ impl Worker {
             recording = Recording::of(&route);
             copy = route.message;
             destination = route.destination;
+            flags = route.branch_flags;
         }
         let next_hop = proxy::next_hop(&mut copy, destination.as_deref())?;
         let user = User::Leg(Rc::downgrade(forwarding), leg);
@@ -315,8 +346,8 @@ impl Worker {
         let outbound =
             Box::new(Outbound { leaving, recording, ..Outbound::new(copy, next_hop, user) });
         let targets = self.targets_of(&outbound).await?;
-        let sent = None;
-        forwarding.state.borrow_mut().legs[leg] = Some(Leg { outbound, others: targets, sent });
+        let entry = Leg { outbound, others: targets, sent: None, flags };
+        forwarding.state.borrow_mut().legs[leg] = Some(entry);
         self.send_leg(forwarding, leg).await
     }
 
@@ -324,15 +355,15 @@ impl Worker {
         self: &Rc<Self>,
         forwarding: &Rc<Forwarding>,
         leg: usize,
-        bundle: Rc<Bundle>,
-        name: String,
+        (bundle, name): (Rc<Bundle>, String),
         copy: Message,
-        destination: Option<ImmutableString>,
+        (destination, flags): (Option<ImmutableString>, u32),
     ) -> Ended {
         let outcome = Outcome { branch: leg, ..Outcome::default() };
         let source = forwarding.state.borrow().source;
         let mut route = forwarding.route(Kind::Branch, copy, source, outcome, self);
         route.destination = destination;
+        route.branch_flags = flags;
         let (ended, end) = oneshot::channel();
         self.run_named(bundle, name, route, move |how| drop(ended.send(how)));
         let ended = end.await.unwrap_or_else(|_| (None, Ok(())));
@@ -360,8 +391,7 @@ impl Worker {
         leg: usize,
     ) -> Result<bool, RouteError> {
         let mut failure = None;
-        loop {
-            let Some(target) = forwarding.next_address(leg) else { break };
+        while let Some(target) = forwarding.next_address(leg) {
             if target.transport != Transport::Udp {
                 let opened = self.shared.connections.connect(target.addr, self.this()).await;
                 if let Err(error) = opened {
@@ -377,8 +407,14 @@ impl Worker {
                 return Ok(false);
             }
             let Some(entry) = state.legs[leg].as_mut() else { break };
-            entry.sent = Some((self.transmit(&entry.outbound, target)?, target));
-            return Ok(true);
+            match self.transmit(&entry.outbound, target) {
+                Ok(branch) => {
+                    entry.sent = Some((branch, target));
+                    return Ok(true);
+                }
+                Err(error @ RouteError::Unreachable { .. }) => failure = Some(error.to_string()),
+                Err(error) => return Err(error),
+            }
         }
         let state = forwarding.state.borrow();
         let Some(entry) = &state.legs[leg] else { return Err(RouteError::Cancelled) };
@@ -401,6 +437,13 @@ impl Forwarding {
             (state.context.add(), way)
         });
         (group.collect(), share.max(1))
+    }
+
+    /// The request as it came from the script, whether its Route is done with, and what Record-Route shall say.
+    fn copy(&self) -> (Message, bool, Option<Recording>) {
+        let state = self.state.borrow();
+        let recording = Recording::wished(&state.record_route, state.source);
+        (state.request.clone(), state.followed.is_some(), recording)
     }
 
     fn next_address(&self, leg: usize) -> Option<Target> {

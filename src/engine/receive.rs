@@ -210,6 +210,7 @@ impl Worker {
             Some(key) => {
                 // The transaction may be over by now; then its client has given up.
                 let _ = self.answer(&route.message, &key, status, reason, &[]);
+                self.end_branches(&key);
             }
             None => self.answer_stateless(&route.message, route.source, status, reason, &[]),
         }

@@ -115,6 +115,9 @@ impl Router for Worker {
     }
 
     fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>> {
+        if message.method() == Method::Invite {
+            return Box::pin(ready(Err(RouteError::Unsupported("an INVITE of our own"))));
+        }
         let (sender, status) = oneshot::channel();
         let user = User::Waiter(Rc::new(Cell::new(Some(sender))));
         let sent = self.send_begun(Box::new(Outbound::new(message, next_hop.to_owned(), user)));
@@ -216,7 +219,7 @@ impl Worker {
     }
 
     /// A final reply of the script ends what is still on its way.
-    fn end_branches(&self, key: &ServerKey) {
+    pub(super) fn end_branches(&self, key: &ServerKey) {
         let table = self.table.borrow();
         let forwarding = table.server(key).and_then(|served| served.forwarding.clone());
         drop(table);

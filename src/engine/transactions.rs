@@ -231,11 +231,23 @@ impl Worker {
         drop(table);
         let step = opened.map_err(|_| RouteError::Overload("the transaction table"))?;
         self.unanswered.set(self.unanswered.get() + 1);
-        if let Some(bytes) = step.send {
-            self.send(to, bytes);
+        if step.send.is_some_and(|bytes| !self.send(to, bytes)) {
+            return Err(self.give_up_client(&branch, to));
         }
         self.keep_time();
         Ok(())
+    }
+
+    /// Ends the transaction of a request that could not leave (RFC 3261 §17.1.4).
+    fn give_up_client(&self, branch: &Branch, to: Destination) -> RouteError {
+        self.unanswered.set(self.unanswered.get().saturating_sub(1));
+        // Whoever wanted to send it is told by the error.
+        drop(self.table.borrow_mut().handle_client_error(clock::now(), branch));
+        RouteError::Unreachable {
+            status: 503,
+            destination: to.peer.ip().to_string(),
+            reason: "the connection is gone".to_owned(),
+        }
     }
 
     /// Takes a response: to the transaction that its branch names, here or at another worker.
@@ -386,17 +398,14 @@ impl Worker {
         }
     }
 
-    /// Passes bytes to the transport.
-    pub(super) fn send(&self, to: Destination, bytes: Bytes) {
+    /// Passes bytes to the transport; false when it has no way to take them.
+    pub(super) fn send(&self, to: Destination, bytes: Bytes) -> bool {
         if to.transport == Transport::Udp {
-            if let Some(port) = self.udp.get(to.port) {
-                port.send(to.peer, bytes);
-            }
-            return;
+            let port = self.udp.get(to.port);
+            return port.inspect(|port| port.send(to.peer, bytes)).is_some();
         }
-        if let Err(error) = self.shared.connections.send(to.peer, bytes) {
-            tracing::debug!(%error, peer = %to.peer, "cannot send");
-        }
+        let sent = self.shared.connections.send(to.peer, bytes);
+        sent.inspect_err(|error| tracing::debug!(%error, peer = %to.peer, "cannot send")).is_ok()
     }
 
     /// Where a reply goes.

@@ -21,7 +21,7 @@ const LONGEST_BURIAL: Duration = Duration::from_secs(600);
 /// What has come of a branch.
 pub(super) enum News {
     /// A response.
-    Response(Message, Source),
+    Response(Box<Message>, Source),
     /// Its end without a final response.
     End(BranchOutcome),
 }
@@ -35,9 +35,15 @@ impl Worker {
         event: Event,
         response: Option<Heard<'_>>,
     ) {
+        if let (Event::Response(code), Some((message, _))) = (event, response)
+            && forwarding.is_quiet()
+            && code != 503
+        {
+            return self.take_response(forwarding, leg, message, false);
+        }
         let news = match (event, response) {
             (Event::Response(_), Some((message, source))) => {
-                News::Response(message.clone(), source)
+                News::Response(Box::new(message.clone()), source)
             }
             (Event::Timeout | Event::Overdue, _) => News::End(BranchOutcome::Timeout),
             (Event::Unreachable, _) => News::End(BranchOutcome::Unreachable),
@@ -221,7 +227,12 @@ impl Worker {
 
     fn finish_failure(&self, forwarding: &Rc<Forwarding>, (route, result): &Ended) {
         if let Err(error) = result {
-            tracing::warn!(%error, "failure_route failed, the best response goes upstream");
+            match error.status() {
+                (487, _) => tracing::debug!("the caller gave up before the failure_route"),
+                _ => {
+                    tracing::warn!(%error, "failure_route failed, the best response goes upstream")
+                }
+            }
         }
         if let Some(route) = route {
             forwarding.keep_of(route);
@@ -262,6 +273,11 @@ impl Worker {
 }
 
 impl Forwarding {
+    /// Is no response looked at just now, and no route armed that would?
+    fn is_quiet(&self) -> bool {
+        !self.is_reading.get() && self.state.borrow().armed.reply.is_none()
+    }
+
     /// What has become of the branches, for a route about one of them.
     fn outcome(&self, leg: usize) -> Outcome {
         let context = &self.state.borrow().context;

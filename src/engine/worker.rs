@@ -74,7 +74,8 @@ impl Worker {
     pub fn new(id: u16, shared: Arc<Shared>, udp: Vec<UdpPort>, script: Script) -> Rc<Self> {
         let now = clock::now();
         let sip = &shared.config.sip;
-        let timings = Timings::new(sip.timers.t1, sip.timers.t2, sip.timers.t4);
+        let timers = sip.timers;
+        let timings = Timings::new(timers.t1, timers.t2, timers.t4).with_timer_c(timers.timer_c);
         let limit = sip.limits.max_transactions;
         let table = Table::new(now, id, shared.mint.clone(), timings, limit);
         let has_stream = shared.xmpp.as_ref().is_some_and(|xmpp| xmpp.worker == usize::from(id));

@@ -106,7 +106,7 @@ fn s16_7_step_10_a_2xx_cancels_the_others() {
 fn s16_7_step_5_every_2xx_to_an_invite_reaches_the_caller() {
     let mut call = Call::invite(2);
     call.hears('a', 200).hears('b', 200).hears('a', 200);
-    call.reads("a: 200 => 200  b: 200 => 200  a: 200 => 200");
+    call.reads("a: 200 => 200 CANCEL b  b: 200 => 200  a: 200 => 200");
 }
 
 #[test]
