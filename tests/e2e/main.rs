@@ -39,6 +39,8 @@ mod registrar;
 mod relay;
 mod reload;
 mod restart;
+mod rfc3261;
 mod shutdown;
+mod torture;
 mod ways;
 mod with_sipp;
