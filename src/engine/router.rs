@@ -1,6 +1,7 @@
 //! What a script's functions have the worker do.
 
 use std::future::ready;
+use std::net::SocketAddr;
 
 use tokio::sync::oneshot;
 
@@ -12,6 +13,7 @@ use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::Route;
 use crate::script::router::{Contact, Router, Verdict, Waiting};
+use crate::sip::transport::Source;
 use crate::xmpp::StanzaError;
 
 impl Router for Worker {
@@ -103,6 +105,10 @@ impl Router for Worker {
 
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool {
         self.shared.is_myself(host, port)
+    }
+
+    fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
+        self.reached_at(source.transport, source.local, source.peer)
     }
 
     fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError> {

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use super::error::RouteError;
 use super::route::Route;
 use crate::gateway::OutgoingStanza;
+use crate::sip::transport::Source;
 use crate::xmpp::StanzaError;
 
 /// What is known of a message that went to the other network, as the reply that tells it.
@@ -84,6 +86,9 @@ pub trait Router {
 
     /// Is this host, with this port or the scheme's own, ours?
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool;
+
+    /// Our address as the peer of `source` reaches it, also for new connections.
+    fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError>;
 
     /// Remembers or forgets the contacts of a REGISTER and replies (RFC 3261 §10.3).
     fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError>;

@@ -19,6 +19,10 @@ const GATEWAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/gateway.rhai
 pub(crate) struct Setup {
     /// The route script.
     pub(crate) script: String,
+    /// Where the program listens.
+    pub(crate) listen: Vec<&'static str>,
+    /// The host of the XMPP server.
+    pub(crate) xmpp_host: String,
     /// The port of the XMPP server, when there is one.
     pub(crate) component_port: Option<u16>,
     /// Further lines of `[modules.xmpp]`.
@@ -32,6 +36,8 @@ impl Setup {
     pub(crate) fn script(script: &str) -> Self {
         Self {
             script: script.into(),
+            listen: vec!["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
+            xmpp_host: "127.0.0.1".into(),
             component_port: None,
             xmpp: String::new(),
             tables: String::new(),
@@ -41,12 +47,7 @@ impl Setup {
     /// The shipped gateway in front of the server at `component_port`.
     pub(crate) fn gateway(component_port: u16) -> Self {
         let script = fs::read_to_string(GATEWAY).expect("scripts/gateway.rhai ships");
-        Self {
-            script,
-            component_port: Some(component_port),
-            xmpp: String::new(),
-            tables: String::new(),
-        }
+        Self { component_port: Some(component_port), ..Self::script(&script) }
     }
 
     /// Requests from XMPP go to this SIP agent.
@@ -71,19 +72,20 @@ impl Setup {
         let mut text = format!(
             "script = \"route.rhai\"\n\
              [sip]\n\
-             listen = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\n\
-             domains = [\"{COMPONENT}\"]\n"
+             listen = {:?}\n\
+             domains = [\"{COMPONENT}\"]\n",
+            self.listen
         );
         if let Some(port) = self.component_port {
             text += &format!(
                 "[modules.xmpp]\n\
                  backend = \"component\"\n\
-                 xmpp_host = \"127.0.0.1\"\n\
+                 xmpp_host = \"{}\"\n\
                  xmpp_port = {port}\n\
                  xmpp_password = \"{SECRET}\"\n\
                  xmpp_domain = \"{COMPONENT}\"\n\
                  dialect = \"rfc\"\n{}",
-                self.xmpp
+                self.xmpp_host, self.xmpp
             );
         }
         text + &self.tables + "[store]\nurl = \"sqlite:sipjab.db\"\n"
@@ -120,6 +122,11 @@ impl Sipjab {
         let sipjab = Self::start(setup);
         sipjab.process.wait_for("component ready");
         sipjab
+    }
+
+    /// The address that the program says it listens at, of the first listener that begins so.
+    pub(crate) fn listener(&self, scheme: &str) -> SocketAddr {
+        listener(&self.process.lines().join("\n"), scheme)
     }
 
     /// Overwrites the script, as an editor does.
@@ -162,10 +169,10 @@ fn folder_with(configuration: &str, script: &str) -> TempDir {
 
 /// The address behind `scheme` in the log.
 fn listener(lines: &str, scheme: &str) -> SocketAddr {
-    let found = lines.split(scheme).skip(1).find_map(|rest| {
-        let end =
-            rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != ':');
-        rest[..end.unwrap_or(rest.len())].trim_end_matches(':').parse().ok()
+    let transport = scheme.split(':').next().unwrap_or(scheme);
+    let found = lines.split_whitespace().find_map(|word| {
+        let address = word.strip_prefix(transport)?.strip_prefix(':')?;
+        word.starts_with(scheme).then(|| address.parse().ok()).flatten()
     });
     found.unwrap_or_else(|| panic!("no listener {scheme} in the log:\n{lines}"))
 }
