@@ -8,6 +8,10 @@ use crate::config::{ParamError, Params};
 use crate::script::commons::Commons;
 use crate::script::module::{Exports, ModuleDef};
 
+#[path = "../modules/acc/acc.rs"]
+pub mod acc;
+#[path = "../modules/alias_db/alias_db.rs"]
+pub mod alias_db;
 #[path = "../modules/core/core.rs"]
 pub mod core;
 #[path = "../modules/maxfwd/maxfwd.rs"]
@@ -26,11 +30,15 @@ pub mod sl;
 pub mod textops;
 #[path = "../modules/tm/tm.rs"]
 pub mod tm;
+#[path = "../modules/uri_db/uri_db.rs"]
+pub mod uri_db;
 #[path = "../modules/xmpp/xmpp.rs"]
 pub mod xmpp;
 
 /// Alphabetical; all are loaded, since one that is not called costs nothing.
 pub static ALL: &[&ModuleDef] = &[
+    &acc::MODULE,
+    &alias_db::MODULE,
     &core::MODULE,
     &maxfwd::MODULE,
     &nathelper::MODULE,
@@ -40,6 +48,7 @@ pub static ALL: &[&ModuleDef] = &[
     &sl::MODULE,
     &textops::MODULE,
     &tm::MODULE,
+    &uri_db::MODULE,
     &xmpp::MODULE,
 ];
 

@@ -8,6 +8,8 @@ use super::statement::Statement;
 use super::table::{Column, ColumnType, Table, VERSION};
 
 /// Sees to it that every table has what its description says.
+///
+/// Modules that share a table may each describe what they need of it; the one who says most makes it.
 pub(super) async fn ensure<B: Backend>(
     backend: &mut B,
     tables: &[Table],
@@ -16,7 +18,9 @@ pub(super) async fn ensure<B: Backend>(
     for table in tables {
         let found = columns(backend, &table.name, deadline).await?;
         if found.is_empty() {
-            create(backend, table, deadline).await?;
+            let of_that_name = tables.iter().filter(|it| it.name == table.name);
+            let widest = of_that_name.max_by_key(|it| it.columns.len()).unwrap_or(table);
+            create(backend, widest, deadline).await?;
         } else {
             fits(table, &found, &B::DIALECT)?;
         }
