@@ -6,6 +6,7 @@
 mod component;
 mod fake_server;
 mod load;
+mod mariadb;
 mod name_server;
 mod peer;
 mod port;
@@ -32,5 +33,6 @@ mod relay;
 mod reload;
 mod restart;
 mod shutdown;
+mod store;
 mod ways;
 mod with_sipp;
