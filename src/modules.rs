@@ -12,6 +12,8 @@ use crate::script::module::{Exports, ModuleDef};
 pub mod acc;
 #[path = "../modules/alias_db/alias_db.rs"]
 pub mod alias_db;
+#[path = "../modules/auth/auth.rs"]
+pub mod auth;
 #[path = "../modules/core/core.rs"]
 pub mod core;
 #[path = "../modules/maxfwd/maxfwd.rs"]
@@ -39,6 +41,7 @@ pub mod xmpp;
 pub static ALL: &[&ModuleDef] = &[
     &acc::MODULE,
     &alias_db::MODULE,
+    &auth::MODULE,
     &core::MODULE,
     &maxfwd::MODULE,
     &nathelper::MODULE,

@@ -3,6 +3,7 @@
 mod body;
 mod cseq;
 pub mod dead_list;
+pub mod digest;
 mod edit;
 mod error;
 mod escape;
