@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::config::{ParamError, Params};
 use crate::script::commons::Commons;
 use crate::script::module::{Exports, ModuleDef};
+use crate::store::Table;
 
 #[path = "../modules/acc/acc.rs"]
 pub mod acc;
@@ -71,4 +72,20 @@ pub fn load(params: &BTreeMap<String, Params>, commons: &Commons) -> Result<Expo
         }
     }
     if findings.is_empty() { Ok(exports) } else { Err(ParamError(findings)) }
+}
+
+/// The tables of every module; those whose functions the script `calls` are used.
+pub fn tables(
+    params: &BTreeMap<String, Params>,
+    calls: impl Fn(&str) -> bool,
+) -> Result<Vec<Table>, ParamError> {
+    let mut tables = Vec::new();
+    for module in ALL {
+        let params = params.get(module.name).cloned().unwrap_or_else(Params::none);
+        let mut exports = Exports::default();
+        (module.load)(&params, &mut exports)?;
+        let is_used = exports.catalogue().names().any(&calls);
+        tables.extend(exports.tables().iter().map(|table| Table { is_used, ..table.clone() }));
+    }
+    Ok(tables)
 }

@@ -28,14 +28,14 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     Ok(())
 }
 
-/// What is read of Kamailio's table; the rest of it is made with it.
+/// Kamailio's table, of which users are read, and domains only where they are used.
 static SUBSCRIBER: Table = Table::new(
     "subscriber",
     7,
     &[
         Column::new("id", ColumnType::Id).optional(),
         Column::new("username", ColumnType::Text(64)).default("''"),
-        Column::new("domain", ColumnType::Text(64)).default("''"),
+        Column::new("domain", ColumnType::Text(64)).default("''").optional(),
         Column::new("password", ColumnType::Text(64)).default("''").optional(),
         Column::new("ha1", ColumnType::Text(128)).default("''").optional(),
         Column::new("ha1b", ColumnType::Text(128)).default("''").optional(),

@@ -206,6 +206,29 @@ fn a_file_that_cannot_be_opened_ends_the_start_with_a_reason() {
     assert_eq!(run_to_end("check", configuration, SCRIPT).status.code(), Some(0));
 }
 
+/// SER's `acc` of old has other columns, which matters only to who uses it.
+#[test]
+fn a_table_that_does_not_fit_stops_only_a_script_that_uses_it() {
+    let database = Kind::Sqlite.start();
+    let empty = Store::open(&database.config(), &[]).unwrap();
+    let old = "CREATE TABLE acc (sip_from VARCHAR(128), sip_method VARCHAR(16))";
+    runtime().block_on(empty.execute(vec![Statement::new(old)])).unwrap();
+    let configuration = format!(
+        "script = \"route.rhai\"\nsip.listen = [\"udp:127.0.0.1:0\"]\nstore.url = \"{}\"\n",
+        database.url()
+    );
+    let output = run_to_end("run", &configuration, SCRIPT);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ALTER TABLE acc ADD COLUMN method VARCHAR(16)"), "{said}");
+
+    let other = SCRIPT.replace("acc_db_request(\"200 Seen\", \"acc\");", "");
+    let setup = Setup::script(&other).store(&format!("url = \"{}\"\n", database.url()));
+    let sipjab = Sipjab::start(&setup);
+    assert_eq!(Agent::bind().ask(&to("romeo"), sipjab.udp).status(), 404);
+    assert!(sipjab.logs(0, "a table does not fit", PATIENCE).is_some());
+}
+
 #[test]
 fn a_database_that_comes_late_is_used_when_it_comes() {
     let mut server = Mariadb::new();
