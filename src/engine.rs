@@ -2,6 +2,7 @@
 
 mod bridge;
 mod drain;
+mod location_store;
 mod owners;
 mod receive;
 mod record_route;
@@ -16,6 +17,7 @@ mod worker;
 
 pub use owners::Owners;
 pub use refusals::Refusals;
+pub use registrar::Locations;
 pub use rest::before_waiting;
 pub use shared::{Attached, Mail, Shared};
 pub use worker::{Script, Worker};

@@ -48,6 +48,9 @@ impl Worker {
             None => message.set_header("Max-Forwards", "70")?,
         }
         self.remove_own_route(route, &mut message)?;
+        if !route.path.is_empty() {
+            message.prepend_header("Route", &route.path)?;
+        }
         let next_hop = match &route.destination {
             Some(uri) => uri.to_string(),
             None => match next_hop(&mut message)? {

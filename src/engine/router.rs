@@ -12,8 +12,8 @@ use super::worker::Worker;
 use crate::gateway::OutgoingStanza;
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
-use crate::script::route::Route;
-use crate::script::router::{Contact, Router, Verdict, Waiting};
+use crate::script::route::{Route, Target};
+use crate::script::router::{Router, Saving, Verdict, Waiting};
 use crate::sip::transport::Source;
 use crate::xmpp::StanzaError;
 
@@ -113,12 +113,16 @@ impl Router for Worker {
         self.reached_at(source.transport, source.local, source.peer)
     }
 
-    fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError> {
-        self.save_contacts(route, table)
+    fn save(&self, route: &mut Route, table: &str, saving: Saving<'_>) -> Result<bool, RouteError> {
+        self.save_contacts(route, table, saving)
     }
 
-    fn contact(&self, table: &str, uri: &str) -> Option<Contact> {
-        self.best_contact(table, uri)
+    fn contacts(&self, table: &str, uri: &str, method: Option<&str>) -> Vec<Target> {
+        self.shared.locations.targets(table, uri, method)
+    }
+
+    fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize {
+        self.shared.locations.unregister(table, uri, contact)
     }
 
     fn unique_id(&self) -> String {
@@ -127,7 +131,7 @@ impl Router for Worker {
 }
 
 /// The headers of a reply, and those that the script has added to all replies.
-fn with_own<'r>(
+pub(super) fn with_own<'r>(
     route: &'r Route,
     headers: &[(&'r str, &'r str)],
 ) -> SmallVec<[(&'r str, &'r str); 4]> {

@@ -76,6 +76,8 @@ pub struct Route {
     pub original_uri: ImmutableString,
     /// The next hop, when it is not the Request-URI: `setdsturi`.
     pub destination: Option<ImmutableString>,
+    /// The Route headers that lead to the Request-URI (RFC 3327), as those of a [`Target`].
+    pub path: ImmutableString,
     /// The ways besides the Request-URI: `append_branch`, and `lookup` of several contacts.
     pub targets: Vec<Target>,
     /// The flags of the way that the Request-URI is: `setbflag`.
@@ -139,6 +141,7 @@ impl Route {
             message,
             source,
             destination: None,
+            path: "".into(),
             targets: Vec::new(),
             branch_flags: 0,
             q: 1000,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use super::error::RouteError;
-use super::route::Route;
+use super::route::{Route, Target};
 use crate::gateway::OutgoingStanza;
 use crate::sip::transport::Source;
 use crate::xmpp::StanzaError;
@@ -44,13 +44,17 @@ impl Verdict {
 /// Something that a script can wait for.
 pub type Waiting<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// A registered contact.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contact {
-    /// The URI that the phone registered.
-    pub uri: String,
-    /// Where the REGISTER came from, as a URI, when the phone's own address leads nowhere.
-    pub received: Option<String>,
+/// How a REGISTER is saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saving<'a> {
+    /// The URI that is registered, when it is not that of To.
+    pub uri: Option<&'a str>,
+    /// The contacts stay in memory.
+    pub is_volatile: bool,
+    /// No reply is sent.
+    pub is_silent: bool,
+    /// What is registered takes the place of all that was.
+    pub replaces_all: bool,
 }
 
 /// The server as a route sees it. Functions act when they are called.
@@ -91,10 +95,15 @@ pub trait Router {
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError>;
 
     /// Remembers or forgets the contacts of a REGISTER and replies (RFC 3261 §10.3).
-    fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError>;
+    fn save(&self, route: &mut Route, table: &str, saving: Saving<'_>) -> Result<bool, RouteError>;
 
-    /// The best contact of the address of record that a URI names.
-    fn contact(&self, table: &str, uri: &str) -> Option<Contact>;
+    /// The contacts of the address of record or the instance that a URI names, the best first.
+    /// With `method`, those that take it.
+    fn contacts(&self, table: &str, uri: &str, method: Option<&str>) -> Vec<Target>;
+
+    /// Forgets the contacts of the address of record that a URI names: all, or the one of this URI or own name.
+    /// Tells how many.
+    fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize;
 
     /// A word that no other message of ours has.
     fn unique_id(&self) -> String;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 
 use super::listen::{Held, hold};
 use super::{ServeError, sound_script};
+use crate::clock;
 use crate::config::{Config, DnsConfig, Params};
-use crate::engine::{Attached, Mail, Script, Shared, Worker, before_waiting};
+use crate::engine::{Attached, Locations, Mail, Script, Shared, Worker, before_waiting};
 use crate::modules::{self, registrar, xmpp};
 use crate::net::dns::{DnsError, Resolver};
 use crate::net::tcp::{Connections, StreamLimits, TcpPort};
@@ -22,7 +23,6 @@ use crate::script::engine::Bundle;
 use crate::script::import::Sources;
 use crate::script::reload::Watch;
 use crate::sip::Limits;
-use crate::sip::location::LocationLimits;
 use crate::sip::transport::Transport;
 use crate::store::Store;
 
@@ -34,6 +34,9 @@ const STREAM_QUEUE: usize = 1000;
 
 /// How often expired contacts are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// How long the last changes of contacts may take to be stored.
+const STORING: Duration = Duration::from_secs(10);
 
 /// How long streams and connections may take to close.
 const CLOSING: Duration = Duration::from_secs(3);
@@ -50,6 +53,7 @@ pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     let (senders, mailboxes): (Vec<_>, Vec<_>) =
         (0..config.workers.get()).map(|_| mpsc::channel(MAILBOX)).unzip();
     let shared = Arc::new(shared(&config, &held, senders, Commons::with_store(store))?);
+    let keeper = runtime.block_on(restored(&shared));
     for (id, mailbox) in (0..).zip(mailboxes) {
         start_worker(id, &shared, &sources, mailbox)?;
     }
@@ -59,9 +63,27 @@ pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     }
     let watch = Watch::new(&config.script.file);
     let watch = watch.inspect_err(|error| tracing::warn!(%error, "edits go unnoticed; use SIGHUP"));
-    runtime.block_on(control(&shared, watch.ok())).map_err(system("signals"))?;
+    runtime.block_on(control(&shared, watch.ok(), keeper)).map_err(system("signals"))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Takes the contacts that the store has kept, and begins to keep it as they are.
+async fn restored(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
+    let store = shared.commons.store().filter(|_| shared.locations.has_store())?.clone();
+    let began = clock::now();
+    let restored = shared.locations.restore(&store).await;
+    match &restored {
+        Ok(count) => {
+            let ms = (clock::now() - began).as_millis() as u64;
+            tracing::info!(count, ms, "contacts restored");
+        }
+        Err(error) => tracing::warn!(%error, "contacts are restored once the store is there"),
+    }
+    let shared = shared.clone();
+    Some(tokio::spawn(async move {
+        shared.locations.keep_stored(&store, restored.is_ok()).await;
+    }))
 }
 
 fn listeners(config: &Config) -> Result<Vec<Held>, ServeError> {
@@ -101,13 +123,11 @@ fn shared(
         resolver: resolver(&config.dns)
             .inspect_err(|error| tracing::warn!(%error, "names cannot be resolved"))
             .ok(),
-        locations: Default::default(),
-        location_limits: LocationLimits {
-            default_expires: contacts.default_expires,
-            max_expires: contacts.max_expires,
-            max_contacts: usize::from(contacts.max_contacts),
-            ..LocationLimits::default()
-        },
+        locations: Locations::new(
+            &contacts,
+            format!("{:x}", rand::random::<u64>()),
+            commons.store().is_some(),
+        ),
         xmpp: is_attached.then_some(Attached { gateway, worker: 0 }),
         listeners: held.iter().map(|held| (held.transport, held.local)).collect(),
         is_draining: Default::default(),
@@ -182,7 +202,11 @@ fn worker(id: u16, shared: Arc<Shared>, sources: &Sources) -> Result<Started, Se
 }
 
 /// Reloads on an edit or SIGHUP, until SIGTERM or SIGINT; then finishes what runs.
-async fn control(shared: &Shared, mut watch: Option<Watch>) -> io::Result<()> {
+async fn control(
+    shared: &Shared,
+    mut watch: Option<Watch>,
+    keeper: Option<JoinHandle<()>>,
+) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -198,7 +222,7 @@ async fn control(shared: &Shared, mut watch: Option<Watch>) -> io::Result<()> {
         tokio::select! {
             () = edited => reload(shared).await,
             _ = hangup.recv() => reload(shared).await,
-            _ = sweep.tick() => shared.sweep(),
+            _ = sweep.tick() => shared.locations.sweep().await,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -209,6 +233,12 @@ async fn control(shared: &Shared, mut watch: Option<Watch>) -> io::Result<()> {
     // A stream that does not close in time is cut by our end.
     let _ = tokio::time::timeout(CLOSING, tell_all(shared, Mail::Close)).await;
     shared.connections.close_all(CLOSING).await;
+    shared.locations.close();
+    if let Some(keeper) = keeper
+        && tokio::time::timeout(STORING, keeper).await.is_err()
+    {
+        tracing::error!("the store is too slow: changed contacts are not stored");
+    }
     if let Some(store) = shared.commons.store()
         && let Err(error) = store.execute(Vec::new()).await
     {

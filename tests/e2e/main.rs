@@ -30,6 +30,7 @@ mod messages;
 mod nat;
 mod peers_alone;
 mod record_route;
+mod registrar;
 mod relay;
 mod reload;
 mod restart;

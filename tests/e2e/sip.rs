@@ -84,6 +84,8 @@ pub(crate) struct Outgoing {
     pub(crate) call_id: String,
     pub(crate) branch: String,
     pub(crate) body: String,
+    /// The CSeq and the header lines of a REGISTER, when it is one.
+    pub(crate) register: Option<(u32, String)>,
 }
 
 impl Outgoing {
@@ -98,12 +100,33 @@ impl Outgoing {
             call_id: format!("{unique}@e2e"),
             branch: format!("z9hG4bK-{unique}"),
             body: body.into(),
+            register: None,
         }
+    }
+
+    /// A REGISTER of `user`; `headers` are whole lines.
+    pub(crate) fn register(user: &str, cseq: u32, headers: &str) -> Self {
+        Self { register: Some((cseq, headers.to_owned())), ..Self::new(user, user, "") }
+    }
+
+    fn register_bytes(&self, via: &str, cseq: u32, headers: &str) -> Vec<u8> {
+        let Self { to, from, call_id, .. } = self;
+        let domain = to.split('@').nth(1).unwrap_or_default();
+        format!(
+            "REGISTER sip:{domain} SIP/2.0\r\n{via}Max-Forwards: 70\r\nFrom: <{from}>;tag={call_id}\r\n\
+             To: <{to}>\r\nCall-ID: {call_id}\r\nCSeq: {cseq} REGISTER\r\n{headers}\
+             Content-Length: 0\r\n\r\n"
+        )
+        .into_bytes()
     }
 
     /// The bytes, as sent from `local` over `transport` (`UDP` or `TCP`).
     pub(crate) fn to_bytes(&self, transport: &str, local: SocketAddr) -> Vec<u8> {
-        let Self { to, from, call_id, branch, body } = self;
+        let Self { to, from, call_id, branch, body, register } = self;
+        if let Some((cseq, headers)) = register {
+            let via = format!("Via: SIP/2.0/{transport} {local};branch={branch};rport\r\n");
+            return self.register_bytes(&via, *cseq, headers);
+        }
         let length = body.len();
         format!(
             "MESSAGE {to} SIP/2.0\r\n\

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -124,7 +124,10 @@ pub(crate) struct Sipjab {
 impl Sipjab {
     /// Starts the program and waits until its listeners are bound.
     pub(crate) fn start(setup: &Setup) -> Self {
-        let folder = folder_with(&setup.configuration(), &setup.script);
+        Self::start_in(folder_with(&setup.configuration(), &setup.script))
+    }
+
+    fn start_in(folder: TempDir) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sipjab"));
         command.arg("run").arg("-c").arg(folder.path().join("sipjab.toml"));
         let process = Process::start("sipjab", &command);
@@ -145,6 +148,19 @@ impl Sipjab {
     /// The address that the program says it listens at, of the first listener that begins so.
     pub(crate) fn listener(&self, scheme: &str) -> SocketAddr {
         listener(&self.process.lines().join("\n"), scheme)
+    }
+
+    /// Ends the program, and starts it again with what it has left in its folder.
+    pub(crate) fn restart(mut self) -> Self {
+        self.process.signal(Signal::SIGTERM);
+        let status = self.process.exit(PATIENCE + PATIENCE);
+        assert!(status.success(), "sipjab ended with {status}");
+        Self::start_in(self.folder)
+    }
+
+    /// The file of the embedded database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("sipjab.db")
     }
 
     /// Changes the database behind the program's back, as an operator does.

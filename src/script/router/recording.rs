@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Contact, Router, Verdict, Waiting};
+use super::{Router, Saving, Verdict, Waiting};
 use crate::clock;
 use crate::gateway::OutgoingStanza;
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
-use crate::script::route::{FromXmpp, Route};
+use crate::script::route::{FromXmpp, Route, Target};
 use crate::sip::Message;
 use crate::sip::transaction::KeySeed;
 use crate::sip::transport::{Source, Transport};
@@ -25,7 +25,7 @@ use crate::xmpp::{Stanza, StanzaError};
 pub(crate) struct Recording {
     journal: RefCell<Vec<String>>,
     /// Contacts by URI.
-    pub(crate) contacts: RefCell<BTreeMap<String, Contact>>,
+    pub(crate) contacts: RefCell<BTreeMap<String, Vec<Target>>>,
     /// What becomes of stanzas; without it they are handed over.
     pub(crate) verdict: RefCell<Option<Verdict>>,
     /// What becomes of relayed messages.
@@ -123,13 +123,30 @@ impl Router for Recording {
         Ok(source.local)
     }
 
-    fn save(&self, _: &mut Route, table: &str) -> Result<bool, RouteError> {
-        self.note(format!("save {table}"));
+    fn save(&self, _: &mut Route, table: &str, saving: Saving<'_>) -> Result<bool, RouteError> {
+        let mut line = format!("save {table}");
+        for (is_set, word) in [
+            (saving.is_volatile, " in memory"),
+            (saving.is_silent, " silently"),
+            (saving.replaces_all, " alone"),
+        ] {
+            line += if is_set { word } else { "" };
+        }
+        self.note(saving.uri.map_or(line.clone(), |uri| format!("{line} for {uri}")));
         Ok(true)
     }
 
-    fn contact(&self, table: &str, uri: &str) -> Option<Contact> {
-        self.contacts.borrow().get(uri).filter(|_| table == "location").cloned()
+    fn contacts(&self, table: &str, uri: &str, method: Option<&str>) -> Vec<Target> {
+        if let Some(method) = method {
+            self.note(format!("contacts for {method}"));
+        }
+        let contacts = self.contacts.borrow().get(uri).filter(|_| table == "location").cloned();
+        contacts.unwrap_or_default()
+    }
+
+    fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize {
+        self.note(format!("unregister {table} {uri} {}", contact.unwrap_or("all")));
+        self.contacts.borrow_mut().remove(uri).unwrap_or_default().len()
     }
 
     fn unique_id(&self) -> String {
