@@ -7,7 +7,12 @@ use std::collections::BTreeMap;
 use crate::config::{ParamError, Params};
 use crate::script::commons::Commons;
 use crate::script::module::{Exports, ModuleDef};
+use crate::store::Table;
 
+#[path = "../modules/acc/acc.rs"]
+pub mod acc;
+#[path = "../modules/alias_db/alias_db.rs"]
+pub mod alias_db;
 #[path = "../modules/auth/auth.rs"]
 pub mod auth;
 #[path = "../modules/core/core.rs"]
@@ -42,11 +47,15 @@ pub mod sl;
 pub mod textops;
 #[path = "../modules/tm/tm.rs"]
 pub mod tm;
+#[path = "../modules/uri_db/uri_db.rs"]
+pub mod uri_db;
 #[path = "../modules/xmpp/xmpp.rs"]
 pub mod xmpp;
 
 /// Alphabetical; all are loaded, since one that is not called costs nothing.
 pub static ALL: &[&ModuleDef] = &[
+    &acc::MODULE,
+    &alias_db::MODULE,
     &auth::MODULE,
     &core::MODULE,
     &dispatcher::MODULE,
@@ -64,6 +73,7 @@ pub static ALL: &[&ModuleDef] = &[
     &sl::MODULE,
     &textops::MODULE,
     &tm::MODULE,
+    &uri_db::MODULE,
     &xmpp::MODULE,
 ];
 
@@ -83,4 +93,20 @@ pub fn load(params: &BTreeMap<String, Params>, commons: &Commons) -> Result<Expo
         }
     }
     if findings.is_empty() { Ok(exports) } else { Err(ParamError(findings)) }
+}
+
+/// The tables of every module; those whose functions the script `calls` are used.
+pub fn tables(
+    params: &BTreeMap<String, Params>,
+    calls: impl Fn(&str) -> bool,
+) -> Result<Vec<Table>, ParamError> {
+    let mut tables = Vec::new();
+    for module in ALL {
+        let params = params.get(module.name).cloned().unwrap_or_else(Params::none);
+        let mut exports = Exports::default();
+        (module.load)(&params, &mut exports)?;
+        let is_used = exports.catalogue().names().any(&calls);
+        tables.extend(exports.tables().iter().map(|table| Table { is_used, ..table.clone() }));
+    }
+    Ok(tables)
 }

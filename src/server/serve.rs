@@ -48,8 +48,8 @@ pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     let runtime = runtime.map_err(system("a runtime"))?;
     let _inside = runtime.enter();
     let held = listeners(&config)?;
-    let tables = modules::load(&config.modules, &Commons::default())?;
-    let store = Store::open(&config.store, tables.tables())?;
+    let tables = modules::tables(&config.modules, |function| sources.mention(function))?;
+    let store = Store::open(&config.store, &tables)?;
     let (senders, mailboxes): (Vec<_>, Vec<_>) =
         (0..config.workers.get()).map(|_| mpsc::channel(MAILBOX)).unzip();
     let shared = Arc::new(shared(&config, &held, senders, Commons::with_store(store))?);

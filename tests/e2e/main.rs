@@ -6,6 +6,7 @@
 mod component;
 mod fake_server;
 mod load;
+mod mariadb;
 mod name_server;
 mod peer;
 mod phone;
@@ -41,6 +42,7 @@ mod reload;
 mod restart;
 mod rfc3261;
 mod shutdown;
+mod store;
 mod torture;
 mod ways;
 mod with_sipp;

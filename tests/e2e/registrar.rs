@@ -217,8 +217,8 @@ fn a_database_that_was_locked_gets_what_is_true_once_it_is_free() {
 #[test]
 fn a_database_that_stalls_delays_no_registration() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let store = format!("mysql://u:p@{}/sip", silent.local_addr().unwrap());
-    let sipjab = Sipjab::start(&Setup { store, ..setup("") });
+    let store = format!("url = \"mysql://u:p@{}/sip\"\n", silent.local_addr().unwrap());
+    let sipjab = Sipjab::start(&setup("").store(&store));
     let (mut alice, mut bob) = (Agent::bind(), Agent::bind());
     let register = Outgoing::register(BOB, 1, &contact_of(&bob));
     let began = Instant::now();

@@ -15,6 +15,9 @@ use crate::process::{PATIENCE, Process, find};
 /// The gateway script that ships.
 const GATEWAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/gateway.rhai");
 
+/// A database in the folder.
+const STORE: &str = "url = \"sqlite:sipjab.db\"\n";
+
 /// What goes into the folder before the program starts.
 pub(crate) struct Setup {
     /// The route script.
@@ -29,7 +32,7 @@ pub(crate) struct Setup {
     pub(crate) xmpp: String,
     /// Further tables.
     pub(crate) tables: String,
-    /// The database.
+    /// The lines of `[store]`.
     pub(crate) store: String,
 }
 
@@ -43,7 +46,7 @@ impl Setup {
             component_port: None,
             xmpp: String::new(),
             tables: String::new(),
-            store: "sqlite:sipjab.db".into(),
+            store: STORE.to_owned(),
         }
     }
 
@@ -56,6 +59,12 @@ impl Setup {
     /// Requests from XMPP go to this SIP agent.
     pub(crate) fn outbound_proxy(mut self, agent: SocketAddr) -> Self {
         self.xmpp += &format!("outbound_proxy = \"sip:{agent}\"\n");
+        self
+    }
+
+    /// The lines of `[store]`.
+    pub(crate) fn store(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.store);
         self
     }
 
@@ -97,7 +106,7 @@ impl Setup {
                 self.xmpp_host, self.xmpp
             );
         }
-        text + &self.tables + &format!("[store]\nurl = \"{}\"\n", self.store)
+        text + self.tables.as_str() + "[store]\n" + self.store.as_str()
     }
 }
 
