@@ -1,5 +1,6 @@
 //! Wires everything together and runs until shutdown.
 
+mod layers;
 mod listen;
 mod serve;
 
@@ -17,6 +18,8 @@ use crate::script::commons::Commons;
 use crate::script::export::Kind;
 use crate::script::import::Sources;
 
+pub use layers::LayersError;
+
 /// Why the server did not start, or stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -30,6 +33,9 @@ pub enum ServeError {
     /// A module's parameters have errors.
     #[error(transparent)]
     Params(#[from] ParamError),
+    /// TLS is not as it is configured.
+    #[error(transparent)]
+    Layers(#[from] LayersError),
     /// An address cannot be listened on.
     #[error("cannot listen on {listen}{}", in_use(.source))]
     Listen {
@@ -74,6 +80,11 @@ pub fn checker(config: &Config) -> Result<Checker, ParamError> {
     let exports = modules::load(&config.modules, &Commons::default())?;
     let engine = script::engine::engine(&config.script, &exports);
     Ok(Checker::new(engine, exports.catalogue()))
+}
+
+/// What is wrong with the certificates that `config` names, if anything.
+pub fn check_certificates(config: &Config) -> Result<(), LayersError> {
+    layers::layers(&config.sip).map(drop)
 }
 
 /// The script of `config` with everything that it imports, when it has no errors.

@@ -1,6 +1,7 @@
 //! SIP without IO: messages, their elements, framing and validation (RFC 3261).
 
 mod body;
+pub mod certificate;
 mod cseq;
 pub mod dead_list;
 mod edit;

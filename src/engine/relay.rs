@@ -91,11 +91,13 @@ impl Worker {
     pub(super) async fn send_out(&self, outbound: &Outbound) -> Result<(), RouteError> {
         let targets = self.targets(outbound).await?;
         let mut failure = unreachable(outbound, 480, "no target");
+        let host = next_hop_uri(outbound)?.host();
         for target in targets {
             for transport in self.ways(outbound, target) {
                 let target = Target { transport, ..target };
                 if transport != Transport::Udp {
-                    let opened = self.shared.connections.connect(target.addr, self.this()).await;
+                    let connections = &self.shared.connections;
+                    let opened = connections.connect(target, host, self.this()).await;
                     if let Err(error) = opened {
                         failure = unreachable(outbound, 503, error);
                         continue;

@@ -10,6 +10,7 @@ use super::shared::Mail;
 use super::worker::Worker;
 use crate::clock;
 use crate::script::error::RouteError;
+use crate::sip::target::Target;
 use crate::sip::transaction::{Branch, ClientInput, Event, Fired, Refused, ServerKey, Step, Table};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{Body, HeaderId, Message, Method, reply};
@@ -300,7 +301,8 @@ impl Worker {
             }
             return;
         }
-        if let Err(error) = self.shared.connections.send(to.peer, bytes) {
+        let target = Target { transport: to.transport, addr: to.peer };
+        if let Err(error) = self.shared.connections.send(target, bytes) {
             tracing::debug!(%error, peer = %to.peer, "cannot send");
         }
     }
