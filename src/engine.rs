@@ -7,6 +7,7 @@ mod receive;
 mod refusals;
 mod registrar;
 mod relay;
+mod rest;
 mod router;
 mod shared;
 mod transactions;
@@ -14,5 +15,6 @@ mod worker;
 
 pub use owners::Owners;
 pub use refusals::Refusals;
+pub use rest::before_waiting;
 pub use shared::{Attached, Mail, Shared};
 pub use worker::{Script, Worker};

@@ -25,6 +25,8 @@ const STARTUP: Duration = Duration::from_secs(60);
 const WARM_UP: Duration = Duration::from_secs(1);
 /// How long nothing may arrive until what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(2);
+/// What is added to a phase's number while its load goes on unmeasured.
+const STEADY: u16 = 100;
 /// The load of the latency phase, messages per second.
 const LIGHT: u32 = 1_000;
 /// The load of the open-loop phase, messages per second.
@@ -154,8 +156,8 @@ impl Run<'_> {
         let saturation = Pace::Closed { in_flight };
         let warm_up = self.phase(1, saturation, phase.min(WARM_UP))?;
         let light = self.phase(2, Pace::Open { per_second: LIGHT }, phase)?;
-        let heavy = self.phase(3, Pace::Open { per_second: HEAVY }, phase)?;
-        let full = self.phase(4, saturation, phase)?;
+        let heavy = self.steady_phase(3, Pace::Open { per_second: HEAVY })?;
+        let full = self.steady_phase(4, saturation)?;
         Ok(Sample {
             cpu_saturation: full.cpu_per_message(),
             cpu_heavy: heavy.cpu_per_message(),
@@ -179,6 +181,15 @@ impl Run<'_> {
         let heavy = self.phase(1, Pace::Open { per_second: HEAVY }, self.bench.options.phase)?;
         let memory = self.process.memory()? as f64 / 1e6;
         Ok(Sample { memory, faults: heavy.faults("memory"), ..Sample::default() })
+    }
+
+    /// The same after the load has gone on for a while, when that is asked for.
+    fn steady_phase(&mut self, number: u16, pace: Pace) -> Result<Phase, Error> {
+        let Options { phase, steady, .. } = *self.bench.options;
+        if !steady.is_zero() {
+            self.phase(number + STEADY, pace, steady)?;
+        }
+        self.phase(number, pace, phase)
     }
 
     fn phase(&mut self, number: u16, pace: Pace, length: Duration) -> Result<Phase, Error> {

@@ -14,6 +14,7 @@ Usage: cargo bench --bench compare -- [OPTIONS]
   --rounds N       rounds over all cases and programs; the table shows medians (default 3)
   --seconds S      length of each phase of a measurement (default 3)
   --in-flight N    messages in flight at saturation (default 100)
+  --steady S       before each phase, S seconds of its own load, so that memory has been used before (default 0)
   --quick          one round of one second: shows that everything works, not what it costs
   --json FILE      writes every sample, the medians and the ratios too
   --help";
@@ -34,6 +35,8 @@ pub(crate) struct Options {
     /// The length of each phase.
     pub(crate) phase: Duration,
     pub(crate) in_flight: u32,
+    /// How long a phase's load goes on before the phase is measured.
+    pub(crate) steady: Duration,
     pub(crate) json: Option<PathBuf>,
 }
 
@@ -45,6 +48,7 @@ impl Default for Options {
             rounds: 3,
             phase: Duration::from_secs(3),
             in_flight: 100,
+            steady: Duration::ZERO,
             json: None,
         }
     }
@@ -61,6 +65,7 @@ impl Options {
                 "--program" => options.program = Some(value()?),
                 "--rounds" => options.rounds = positive(&arg, &value()?)?,
                 "--seconds" => options.phase = seconds(&arg, &value()?)?,
+                "--steady" => options.steady = seconds(&arg, &value()?)?,
                 "--in-flight" => options.in_flight = positive(&arg, &value()?)?,
                 "--json" => options.json = Some(value()?.into()),
                 "--quick" => (options.rounds, options.phase) = (1, Duration::from_secs(1)),

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::relay::{Outbound, Tried};
+use super::rest;
 use super::shared::{Sending, Shared};
 use super::transactions::User;
 use super::worker::Worker;
@@ -395,6 +396,7 @@ impl Stream for Bridge {
     }
 
     fn handle_stanza(&self, stanza: Stanza) {
+        rest::note_message();
         let is_settled = self.handover.borrow_mut().handle_stanza(&stanza);
         self.settle();
         if is_settled {

@@ -12,13 +12,14 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::rest;
 use super::shared::Mail;
 use super::worker::Worker;
 use crate::clock;
 use crate::script::engine::{Ended, ScriptError, after_panic};
 use crate::script::export::Kind;
 use crate::script::route::Route;
-use crate::sip::transaction::{Rfc2543, ServerInput, ServerKey};
+use crate::sip::transaction::{ServerInput, ServerKey};
 use crate::sip::transport::Source;
 use crate::sip::{Framed, HeaderId, Message, Method, Via, datagram};
 
@@ -40,6 +41,7 @@ fn reply_address(via: &Via<'_>, source: Source) -> SocketAddr {
 impl Worker {
     /// Takes one message as it came.
     pub(super) fn receive(&self, bytes: Bytes, source: Source) {
+        rest::note_message();
         self.last_heard.set(clock::now());
         match datagram(bytes.clone()) {
             Ok(Framed::Message(message)) if message.is_request() => {
@@ -59,7 +61,7 @@ impl Worker {
         let (key, marked) = match message.top_via() {
             Ok(via) => {
                 source.reply_to = reply_address(&via, source);
-                (self.key_of(&message, &via), via.marked(source.peer))
+                (self.shared.keys.of(&message, &via, message.method()), via.marked(source.peer))
             }
             Err(error) => return self.refuse("no way back", source, &error),
         };
@@ -86,30 +88,12 @@ impl Worker {
         self.run_request_route(message, key, Remains { bytes, source });
     }
 
-    /// RFC 3261 §17.2.3: what a request and its retransmissions have in common.
-    fn key_of(&self, message: &Message, via: &Via<'_>) -> Option<ServerKey> {
-        let method = message.method();
-        let branch = via.branch.unwrap_or_default();
-        let (host, port) = via.sent_by();
-        let by_branch = self.shared.keys.by_branch(branch, host, port, method.as_str());
-        by_branch.or_else(|| {
-            let cseq = message.cseq().ok()?;
-            Some(self.shared.keys.by_fields(&Rfc2543 {
-                request_uri: message.request_uri(),
-                to_tag: message.to().ok().and_then(|to| to.tag()),
-                from_tag: message.from().ok().and_then(|from| from.tag()),
-                call_id: message.call_id().ok()?,
-                cseq: cseq.number,
-                method: method.as_str(),
-                top_via: via.as_str(),
-            }))
-        })
-    }
-
     /// Absorbs a request that a transaction has, here or at another worker.
     fn is_retransmission(&self, key: &ServerKey, bytes: &Bytes, source: Source) -> bool {
         if self.table.borrow().server(key).is_some() {
-            self.step_server(key, |table| table.handle_server(key, ServerInput::Retransmission));
+            self.step_server(key, |table| {
+                table.handle_server(clock::now(), key, ServerInput::Retransmission)
+            });
             return true;
         }
         if self.shared.mailboxes.len() == 1 {

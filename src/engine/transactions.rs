@@ -11,7 +11,7 @@ use super::worker::Worker;
 use crate::clock;
 use crate::script::error::RouteError;
 use crate::sip::target::Target;
-use crate::sip::transaction::{Branch, ClientInput, Event, Fired, Refused, ServerKey, Step, Table};
+use crate::sip::transaction::{Branch, Event, Fired, Refused, ServerKey, Step, Table};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{Body, HeaderId, Message, Method, reply};
 
@@ -190,9 +190,7 @@ impl Worker {
 
     /// Takes a response: to the transaction that its branch names, here or at another worker.
     pub(super) fn handle_response(&self, message: Message, bytes: Bytes, source: Source) {
-        let via = message.top_via().ok();
-        let branch = via.and_then(|via| self.shared.mint.parse(via.branch?));
-        let Some(branch) = branch else {
+        let Some(branch) = self.shared.mint.of_response(&message) else {
             return self.refuse("stray response", source, &"its branch is none of ours");
         };
         if branch.worker() != self.id {
@@ -201,9 +199,8 @@ impl Worker {
         if let Err(finding) = message.validate() {
             return self.refuse("malformed response", source, &finding);
         }
-        let Some(code) = message.status() else { return };
         let step = |table: &mut Table<Served, Sent>| {
-            table.handle_client(clock::now(), &branch, ClientInput::Response(code))
+            table.handle_response(clock::now(), &branch, &message)
         };
         self.step_client(&branch, Some(&message), step);
     }

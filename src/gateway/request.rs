@@ -1,5 +1,7 @@
 //! Builds the MESSAGE requests that the gateway originates (RFC 3428 §4).
 
+use std::fmt::Write;
+
 use bytes::Bytes;
 use rsip::common::uri::param::{OtherParam, OtherParamValue};
 use rsip::common::uri::{Auth, Host, HostWithPort, Param};
@@ -17,6 +19,9 @@ pub const MAX_PAGER: usize = 1300;
 
 /// Bytes set aside for what the transport adds: our Via with its branch, and `rport`.
 pub const VIA_RESERVE: usize = 120;
+
+/// Bytes that the headers of most MESSAGEs take besides their URIs, so that one allocation holds the request.
+const HEADERS: usize = 400;
 
 /// The identifiers of one request; the caller makes them unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +78,13 @@ impl Pager<'_> {
             uri: uri.ok_or_else(|| bad_target.clone())?,
             version: rsip::Version::V2,
             headers: self.headers().into(),
-            body: self.body.as_bytes().to_vec(),
+            body: Vec::new(),
         };
-        let bytes = Bytes::from(request.to_string());
+        let fixed = self.body.len() + self.from.len() + 2 * self.target.len() + HEADERS;
+        let mut text = String::with_capacity(fixed);
+        write!(text, "{request}").map_err(|_| bad_target.clone())?;
+        text.push_str(self.body);
+        let bytes = Bytes::from(text);
         let size = bytes.len() + VIA_RESERVE;
         let message = Message::parse(bytes).map_err(|_| bad_target)?;
         Ok(OutgoingRequest { message, size })

@@ -89,17 +89,23 @@ impl UdpPort {
             if let Err(error) = socket.readable().await {
                 return error;
             }
+            let mut is_drained = false;
             for _ in 0..BURST {
                 match socket.try_recv_from(&mut buffer) {
                     Ok((len, peer)) => on_datagram(Bytes::copy_from_slice(&buffer[..len]), peer),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        is_drained = true;
+                        break;
+                    }
                     Err(error) if is_about_a_peer(&error) => {
                         tracing::debug!(local = %self.local, %error, "datagram not delivered");
                     }
                     Err(error) => return error,
                 }
             }
-            task::yield_now().await;
+            if !is_drained {
+                task::yield_now().await;
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use super::listen::{Held, hold};
 use super::{ServeError, sound_script};
 use crate::clock;
 use crate::config::{Config, Params};
-use crate::engine::{Attached, Mail, Script, Shared, Worker};
+use crate::engine::{Attached, Mail, Script, Shared, Worker, before_waiting};
 use crate::modules::{self, registrar, xmpp};
 use crate::net::dns::Resolver;
 use crate::net::tcp::{Connections, Layers, StreamLimits, TcpPort};
@@ -136,7 +136,10 @@ fn start_worker(
     let (shared, sources) = (shared.clone(), sources.clone());
     let thread = std::thread::Builder::new().name(format!("worker-{id}"));
     let started = thread.spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .on_thread_park(before_waiting)
+            .build();
         let Ok(runtime) = runtime.inspect_err(|error| tracing::error!(%error, "no runtime")) else {
             return;
         };

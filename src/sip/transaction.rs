@@ -1,7 +1,10 @@
 //! Transactions (RFC 3261 §17) as machines without IO: what happened goes in with the time,
 //! and what must be done comes out.
 
+mod ack_cancel;
 mod client;
+mod invite_client;
+mod invite_server;
 mod key;
 #[cfg(test)]
 pub(crate) mod ladder;
@@ -15,7 +18,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+pub use ack_cancel::{ack_of, cancel_of};
 pub use client::{Client, ClientInput, ClientState};
+pub use invite_client::{InviteClient, InviteClientInput, InviteClientState, Patience};
+pub use invite_server::{InviteServer, InviteServerState};
 pub use key::{Branch, BranchMint, KeyHasher, KeySeed, Rfc2543, ServerKey};
 pub use server::{Refused, Server, ServerInput, ServerState};
 pub use table::{Fired, Full, Owner, Step, Table};
@@ -30,6 +36,8 @@ pub type Outputs = SmallVec<[Output; 4]>;
 pub enum Output {
     /// Pass these bytes to the transport.
     Send(Bytes),
+    /// Send this CANCEL through a client transaction of its own (RFC 3261 §9.1).
+    Cancel(Bytes),
     /// Call the timer back at that instant. Replaces the same timer if it runs.
     SetTimer(Timer, Instant),
     /// Stop the timer. One that still fires does no harm, it has no arrow.
@@ -45,12 +53,19 @@ pub enum Output {
 pub enum Event {
     /// A response arrived that the user has to see.
     Response(u16),
-    /// The client never answered by anything final: timer B or F fired.
+    /// No final response came: timer B or F fired.
     Timeout,
+    /// The INVITE rings for longer than timer C allows, so its CANCEL goes out. A final response may still come,
+    /// and [`Timeout`](Self::Timeout) follows when none does.
+    Overdue,
     /// The transport could not deliver what was sent.
     Unreachable,
-    /// The user has to answer 100 now, if it has no better answer (RFC 4320 §4.1).
+    /// The user has to answer 100 now, if it has no better answer (RFC 3261 §17.2.1, RFC 4320 §4.1).
     TryingDue,
+    /// An ACK arrived for a 2xx; it is the user's to pass on (RFC 6026 §7.1).
+    Ack,
+    /// Nobody acknowledged the rejection of an INVITE: timer H fired.
+    Unacknowledged,
     /// Nobody waits for the user's answer any longer, so none may be sent (RFC 4320 §4.2).
     Expired,
 }

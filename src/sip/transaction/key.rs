@@ -4,6 +4,8 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
+use crate::sip::{Message, Method, Via};
+
 /// What every branch of an RFC 3261 element begins with.
 const COOKIE: &str = "z9hG4bK";
 
@@ -43,6 +45,26 @@ impl KeySeed {
     /// A fresh secret; one for the process, cloned for each worker.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The key of the transaction that `request` belongs to, or `None` for a request that cannot have one.
+    ///
+    /// `via` is its topmost. `method` is that of the transaction's request: the request's own, or for a CANCEL
+    /// that of what it cancels, which is [`Method::Invite`] (RFC 3261 §9.2). ACK leads to its INVITE anyhow.
+    pub fn of(&self, request: &Message, via: &Via<'_>, method: Method<'_>) -> Option<ServerKey> {
+        let branch = via.branch.unwrap_or_default();
+        let (host, port) = via.sent_by();
+        self.by_branch(branch, host, port, method.as_str()).or_else(|| {
+            Some(self.by_fields(&Rfc2543 {
+                request_uri: request.request_uri(),
+                to_tag: request.to().ok().and_then(|to| to.tag()),
+                from_tag: request.from().ok().and_then(|from| from.tag()),
+                call_id: request.call_id().ok()?,
+                cseq: request.cseq().ok()?.number,
+                method: method.as_str(),
+                top_via: via.as_str(),
+            }))
+        })
     }
 
     /// The key by branch, sent-by and method, or `None` if the branch identifies nothing: it
@@ -131,7 +153,8 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// The identity of a client transaction of ours, as it travels in the Via branch parameter.
+/// The identity of a client transaction of ours: what travels in the Via branch parameter, and whether it is the
+/// CANCEL that shares this parameter with its INVITE (RFC 3261 §17.1.3).
 ///
 /// Its text is the magic cookie, the worker, the transaction and a seal, all of fixed width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +162,7 @@ pub struct Branch {
     worker: u16,
     id: u64,
     seal: u64,
+    is_cancel: bool,
 }
 
 impl Branch {
@@ -155,6 +179,23 @@ impl Branch {
         self.id
     }
 
+    /// The transaction of the CANCEL for this one's request; its text is the same.
+    #[must_use]
+    pub fn of_cancel(self) -> Self {
+        Self { is_cancel: true, ..self }
+    }
+
+    /// The transaction of the INVITE that this one's CANCEL is for; itself for any other.
+    #[must_use]
+    pub fn of_cancelled(self) -> Self {
+        Self { is_cancel: false, ..self }
+    }
+
+    /// Whether it is the transaction of a CANCEL.
+    pub fn is_cancel(&self) -> bool {
+        self.is_cancel
+    }
+
     /// The text in one piece of the stack.
     pub fn text(&self) -> BranchText {
         let mut text = [0; Self::LEN];
@@ -169,7 +210,7 @@ impl Branch {
 /// The seal is a hash already, of the rest.
 impl Hash for Branch {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.seal);
+        state.write_u64(self.seal ^ u64::from(self.is_cancel));
     }
 }
 
@@ -217,7 +258,13 @@ impl BranchMint {
 
     /// The branch of transaction `id` on `worker`. It is as unique as the two are together.
     pub fn mint(&self, worker: u16, id: u64) -> Branch {
-        Branch { worker, id, seal: self.secret.hash_one((worker, id)) }
+        Branch { worker, id, seal: self.secret.hash_one((worker, id)), is_cancel: false }
+    }
+
+    /// The client transaction that a response belongs to, or `None` when we did not send its request.
+    pub fn of_response(&self, response: &Message) -> Option<Branch> {
+        let branch = self.parse(response.top_via().ok()?.branch?)?;
+        Some(if response.method() == Method::Cancel { branch.of_cancel() } else { branch })
     }
 
     /// The branch in a Via of ours, or `None` for one that we did not write.
@@ -307,6 +354,39 @@ mod tests {
         assert_eq!(seed.by_fields(&invite), seed.by_fields(&ack));
     }
 
+    fn request(method: &str, via: &str, headers: &str) -> Message {
+        let text = format!(
+            "{method} sip:juliet@sip.example SIP/2.0\r\nVia: SIP/2.0/UDP a.example{via}\r\n\
+             From: <sip:romeo@sip.example>;tag=r1\r\nCSeq: 7 {method}\r\n{headers}\r\n"
+        );
+        Message::parse(text.into()).unwrap()
+    }
+
+    /// With a branch of RFC 3261 and without.
+    #[test]
+    fn s9_2_ack_and_cancel_lead_to_the_invite() {
+        let seed = KeySeed::new();
+        let key = |message: &Message, method| seed.of(message, &message.top_via().unwrap(), method);
+        for via in ["", ";branch=1", ";branch=z9hG4bKa"] {
+            let theirs = "To: <sip:juliet@sip.example>\r\nCall-ID: a@host\r\n";
+            let ours = "To: <sip:juliet@sip.example>;tag=ours\r\nCall-ID: a@host\r\n";
+            let invite = key(&request("INVITE", via, theirs), Method::Invite);
+            assert!(invite.is_some());
+            let ack = request("ACK", via, ours);
+            assert_eq!(key(&ack, Method::Ack), invite, "{via}");
+            let cancel = request("CANCEL", via, theirs);
+            assert_eq!(key(&cancel, Method::Invite), invite, "{via}");
+            assert_ne!(key(&cancel, Method::Cancel), invite, "{via}");
+        }
+    }
+
+    #[test]
+    fn s17_2_3_a_request_that_nothing_identifies_has_no_key() {
+        let seed = KeySeed::new();
+        let message = request("INVITE", "", "");
+        assert_eq!(seed.of(&message, &message.top_via().unwrap(), Method::Invite), None);
+    }
+
     #[test]
     fn s17_2_3_a_branch_without_cookie_or_content_identifies_nothing() {
         let seed = KeySeed::new();
@@ -354,6 +434,25 @@ mod tests {
             assert_eq!((found.worker(), found.id()), (worker, id));
             assert_eq!(mint.parse(&format!("{text}.f00d")), Some(branch));
         }
+    }
+
+    #[test]
+    fn s17_1_3_the_method_in_cseq_tells_the_cancel_from_its_invite() {
+        let mint = BranchMint::new();
+        let branch = mint.mint(1, 2);
+        let heard = |text: &str, method| {
+            let text = format!(
+                "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP us.example;branch={text}\r\nCSeq: 7 {method}\r\n\r\n"
+            );
+            mint.of_response(&Message::parse(text.into()).unwrap())
+        };
+        let text = branch.to_string();
+        assert_eq!(heard(&text, "INVITE"), Some(branch));
+        let cancel = heard(&text, "CANCEL").unwrap();
+        assert!(cancel.is_cancel() && cancel != branch && cancel == branch.of_cancel());
+        assert_eq!(cancel.of_cancelled(), branch);
+        assert_eq!(cancel.to_string(), text);
+        assert_eq!(heard("z9hG4bKtheirs", "INVITE"), None);
     }
 
     #[test]

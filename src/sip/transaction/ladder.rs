@@ -94,8 +94,9 @@ impl<M: Machine> Ladder<M> {
         for output in outputs {
             match output {
                 Output::Send(bytes) => {
-                    arrows.push(format!("--> {}", String::from_utf8_lossy(&bytes)));
+                    arrows.push(format!("--> {}", first_word(&bytes)));
                 }
+                Output::Cancel(bytes) => arrows.push(format!("--> {}", first_word(&bytes))),
                 Output::ToUser(Event::Response(code)) => {
                     write!(told, "  user: {code}").unwrap();
                 }
@@ -123,6 +124,12 @@ impl<M: Machine> Ladder<M> {
         let crossed = arrows.join("\n          ");
         writeln!(self.text, "{millis:>6} ms  {crossed}{told}{entered}").unwrap();
     }
+}
+
+/// The method of a request; all of what a test sends in the place of a message.
+fn first_word(bytes: &[u8]) -> String {
+    let word = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
+    String::from_utf8_lossy(word).into_owned()
 }
 
 /// An instant to count from; tests never compare it with the clock.

@@ -21,11 +21,13 @@ pub enum ServerState {
     Terminated,
 }
 
-/// What can happen to a [`Server`] from outside; its user calls [`Server::respond`].
+/// What can happen to a [`Server`] or an [`InviteServer`](super::InviteServer) from outside; its user calls `respond`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerInput {
     /// The request arrived again.
     Retransmission,
+    /// An ACK for the request arrived; only INVITE has one.
+    Ack,
     /// A timer that the transaction had set fired.
     Timer(Timer),
     /// The transport failed to send a response (RFC 3261 §17.2.4).

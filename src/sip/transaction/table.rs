@@ -9,9 +9,11 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::{
-    Branch, BranchMint, Client, ClientInput, Event, KeyHasher, Output, Outputs, Refused, Server,
-    ServerInput, ServerKey, Timer, TimerId, Timings, Wheel,
+    Branch, BranchMint, Client, ClientInput, Event, InviteClient, InviteClientInput, InviteServer,
+    KeyHasher, Output, Outputs, Patience, Refused, Server, ServerInput, ServerKey, Timer, TimerId,
+    Timings, Wheel,
 };
+use crate::sip::Message;
 
 /// The transaction that something is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum Owner {
 pub struct Step<U> {
     /// Bytes for the transport.
     pub send: Option<Bytes>,
+    /// The CANCEL for an INVITE, for [`Table::open_client`] with [`Branch::of_cancel`]; it goes where the INVITE went.
+    pub cancel: Option<Bytes>,
     /// News for the user.
     pub event: Option<Event>,
     /// What the user had attached, given back because the transaction is over.
@@ -52,8 +56,8 @@ pub struct Full;
 /// client transaction: where to send, whom to tell.
 #[derive(Debug)]
 pub struct Table<S, C> {
-    servers: Entries<ServerKey, Server, S>,
-    clients: Entries<Branch, Client, C>,
+    servers: Entries<ServerKey, ServerMachine, S>,
+    clients: Entries<Branch, ClientMachine, C>,
     wheel: Wheel<(Owner, Timer)>,
     /// The timers that fired in one call, kept for its room.
     due: Vec<(Owner, Timer)>,
@@ -67,6 +71,20 @@ pub struct Table<S, C> {
 
 /// Entries lie in boxes, so that the map moves little when it grows.
 type Entries<K, M, U> = HashMap<K, Box<Entry<M, U>>, BuildHasherDefault<KeyHasher>>;
+
+/// What serves an INVITE lies in a box of its own, so that the other, which is far more frequent, stays small.
+#[derive(Debug)]
+enum ServerMachine {
+    NonInvite(Server),
+    Invite(Box<InviteServer>),
+}
+
+/// The same on the other side.
+#[derive(Debug)]
+enum ClientMachine {
+    NonInvite(Client),
+    Invite(Box<InviteClient>),
+}
 
 #[derive(Debug)]
 struct Entry<M, U> {
@@ -134,7 +152,7 @@ impl<S, C> Table<S, C> {
         branch
     }
 
-    /// Begins a transaction for a request that has none yet. A key that lives begins anew.
+    /// Begins a transaction for a request other than INVITE that has none yet. A key that lives begins anew.
     pub fn open_server(
         &mut self,
         now: Instant,
@@ -142,18 +160,28 @@ impl<S, C> Table<S, C> {
         is_reliable: bool,
         user: S,
     ) -> Result<(), Full> {
-        self.make_room()?;
-        self.take_server(&key);
         let (machine, outputs) = Server::new(now, is_reliable, self.timings);
-        let mut entry = Entry::new(machine, user);
-        entry.carry_out(Owner::Server(key), outputs, &mut self.wheel);
-        self.servers.insert(key, Box::new(entry));
-        Ok(())
+        self.insert_server(key, ServerMachine::NonInvite(machine), outputs, user)
     }
 
-    /// Begins a transaction for a request of ours, which `request` is the whole of.
+    /// Begins a transaction for an INVITE that has none yet. A key that lives begins anew.
     ///
-    /// `branch` comes from [`next_branch`](Self::next_branch) and is the one in its topmost Via.
+    /// It lives until the user gives it a final response.
+    pub fn open_invite_server(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        is_reliable: bool,
+        user: S,
+    ) -> Result<(), Full> {
+        let (machine, outputs) = InviteServer::new(now, is_reliable, self.timings);
+        self.insert_server(key, ServerMachine::Invite(Box::new(machine)), outputs, user)
+    }
+
+    /// Begins a transaction for a request of ours other than INVITE, which `request` is the whole of.
+    ///
+    /// `branch` comes from [`next_branch`](Self::next_branch) and is the one in its topmost Via. For a CANCEL
+    /// it is [`Branch::of_cancel`] of its INVITE's; there is room for one in a full table, too.
     pub fn open_client(
         &mut self,
         now: Instant,
@@ -162,30 +190,79 @@ impl<S, C> Table<S, C> {
         is_reliable: bool,
         user: C,
     ) -> Result<Step<C>, Full> {
-        self.make_room()?;
         let (machine, outputs) = Client::new(now, request, is_reliable, self.timings);
-        let mut entry = Entry::new(machine, user);
-        let done = entry.carry_out(Owner::Client(branch), outputs, &mut self.wheel);
-        self.clients.insert(branch, Box::new(entry));
-        Ok(Step { send: done.send, event: done.event, over: None })
+        self.insert_client(branch, ClientMachine::NonInvite(machine), outputs, user)
     }
 
-    /// Takes a request that arrived again, or a transport error. `None` if there is no such
-    /// transaction: the request is new.
-    pub fn handle_server(&mut self, key: &ServerKey, input: ServerInput) -> Option<Step<S>> {
-        let outputs = self.servers.get_mut(key)?.machine.handle(input);
+    /// Begins a transaction for an INVITE of ours, which `request` is the whole of.
+    ///
+    /// `branch` comes from [`next_branch`](Self::next_branch) and is the one in its topmost Via.
+    /// Without `patience` it waits as long as the table's timings say.
+    pub fn open_invite_client(
+        &mut self,
+        now: Instant,
+        branch: Branch,
+        request: Bytes,
+        is_reliable: bool,
+        patience: Option<Patience>,
+        user: C,
+    ) -> Result<Step<C>, Full> {
+        let patience = patience.unwrap_or(self.timings.invite_patience());
+        let (machine, outputs) =
+            InviteClient::new(now, request, is_reliable, self.timings, patience);
+        self.insert_client(branch, ClientMachine::Invite(Box::new(machine)), outputs, user)
+    }
+
+    /// Takes a request that arrived again, its ACK, or a transport error. `None` if there is no such
+    /// transaction: the request is new, or the ACK is for a 2xx.
+    pub fn handle_server(
+        &mut self,
+        now: Instant,
+        key: &ServerKey,
+        input: ServerInput,
+    ) -> Option<Step<S>> {
+        let outputs = self.servers.get_mut(key)?.machine.handle(now, input);
         self.finish_server(key, outputs)
     }
 
-    /// Takes a response, or a transport error. `None` if there is no such transaction: the
-    /// response is a stray one.
-    pub fn handle_client(
+    /// Takes a response. `None` if there is no such transaction: the response is a stray one.
+    ///
+    /// `branch` comes from [`BranchMint::of_response`].
+    pub fn handle_response(
         &mut self,
         now: Instant,
         branch: &Branch,
-        input: ClientInput,
+        response: &Message,
     ) -> Option<Step<C>> {
-        let outputs = self.clients.get_mut(branch)?.machine.handle(now, input);
+        let code = response.status()?;
+        let outputs = match &mut self.clients.get_mut(branch)?.machine {
+            ClientMachine::NonInvite(client) => client.handle(now, ClientInput::Response(code)),
+            ClientMachine::Invite(client) => {
+                client.handle(now, InviteClientInput::Response(code, response))
+            }
+        };
+        self.finish_client(branch, outputs)
+    }
+
+    /// Takes the news that the transport failed. `None` if there is no such transaction.
+    pub fn handle_client_error(&mut self, now: Instant, branch: &Branch) -> Option<Step<C>> {
+        let outputs = match &mut self.clients.get_mut(branch)?.machine {
+            ClientMachine::NonInvite(client) => client.handle(now, ClientInput::TransportError),
+            ClientMachine::Invite(client) => client.handle(now, InviteClientInput::TransportError),
+        };
+        self.finish_client(branch, outputs)
+    }
+
+    /// Cancels an INVITE of ours: its CANCEL is in the step, or in that of its first provisional response.
+    ///
+    /// Nothing is left to do for a request that has its final response or is no INVITE (RFC 3261 §9.1). The
+    /// transaction ends by its final response, which goes up as ever, or after 64·T1 by [`Event::Timeout`].
+    /// `None` if there is no such transaction.
+    pub fn cancel(&mut self, now: Instant, branch: &Branch) -> Option<Step<C>> {
+        let outputs = match &mut self.clients.get_mut(branch)?.machine {
+            ClientMachine::NonInvite(_) => Outputs::new(),
+            ClientMachine::Invite(client) => client.handle(now, InviteClientInput::Cancel),
+        };
         self.finish_client(branch, outputs)
     }
 
@@ -222,23 +299,62 @@ impl<S, C> Table<S, C> {
             Owner::Server(key) => {
                 let entry = self.servers.get_mut(&key)?;
                 entry.timers[timer.index()] = None;
-                let step = self.handle_server(&key, ServerInput::Timer(timer))?;
+                let step = self.handle_server(now, &key, ServerInput::Timer(timer))?;
                 Some(Fired::Server(key, step))
             }
             Owner::Client(branch) => {
                 let entry = self.clients.get_mut(&branch)?;
                 entry.timers[timer.index()] = None;
-                let step = self.handle_client(now, &branch, ClientInput::Timer(timer))?;
+                let outputs = match &mut entry.machine {
+                    ClientMachine::NonInvite(client) => {
+                        client.handle(now, ClientInput::Timer(timer))
+                    }
+                    ClientMachine::Invite(client) => {
+                        client.handle(now, InviteClientInput::Timer(timer))
+                    }
+                };
+                let step = self.finish_client(&branch, outputs)?;
                 Some(Fired::Client(branch, step))
             }
         }
+    }
+
+    fn insert_server(
+        &mut self,
+        key: ServerKey,
+        machine: ServerMachine,
+        outputs: Outputs,
+        user: S,
+    ) -> Result<(), Full> {
+        self.make_room()?;
+        self.take_server(&key);
+        let mut entry = Entry::new(machine, user);
+        entry.carry_out(Owner::Server(key), outputs, &mut self.wheel);
+        self.servers.insert(key, Box::new(entry));
+        Ok(())
+    }
+
+    fn insert_client(
+        &mut self,
+        branch: Branch,
+        machine: ClientMachine,
+        outputs: Outputs,
+        user: C,
+    ) -> Result<Step<C>, Full> {
+        if !branch.is_cancel() {
+            self.make_room()?;
+        }
+        let mut entry = Entry::new(machine, user);
+        let done = entry.carry_out(Owner::Client(branch), outputs, &mut self.wheel);
+        self.clients.insert(branch, Box::new(entry));
+        Ok(done.into_step(None))
     }
 
     fn finish_server(&mut self, key: &ServerKey, outputs: Outputs) -> Option<Step<S>> {
         let entry = self.servers.get_mut(key)?;
         let done = entry.carry_out(Owner::Server(*key), outputs, &mut self.wheel);
         let over = if done.is_over { self.take_server(key) } else { None };
-        Some(Step { send: done.send, event: done.event, over })
+        Some(done.into_step(over))
     }
 
     fn finish_client(&mut self, branch: &Branch, outputs: Outputs) -> Option<Step<C>> {
@@ -249,7 +365,7 @@ impl<S, C> Table<S, C> {
         } else {
             None
         };
-        Some(Step { send: done.send, event: done.event, over })
+        Some(done.into_step(over))
     }
 
     fn take_server(&mut self, key: &ServerKey) -> Option<S> {
@@ -265,8 +381,31 @@ impl<S, C> Table<S, C> {
 #[derive(Default)]
 struct Done {
     send: Option<Bytes>,
+    cancel: Option<Bytes>,
     event: Option<Event>,
     is_over: bool,
+}
+
+impl Done {
+    fn into_step<U>(self, over: Option<U>) -> Step<U> {
+        Step { send: self.send, cancel: self.cancel, event: self.event, over }
+    }
+}
+
+impl ServerMachine {
+    fn handle(&mut self, now: Instant, input: ServerInput) -> Outputs {
+        match self {
+            Self::NonInvite(server) => server.handle(input),
+            Self::Invite(server) => server.handle(now, input),
+        }
+    }
+
+    fn respond(&mut self, now: Instant, code: u16, response: Bytes) -> Result<Outputs, Refused> {
+        match self {
+            Self::NonInvite(server) => server.respond(now, code, response),
+            Self::Invite(server) => server.respond(now, code, response),
+        }
+    }
 }
 
 impl<M, U> Entry<M, U> {
@@ -285,6 +424,7 @@ impl<M, U> Entry<M, U> {
         for output in outputs {
             match output {
                 Output::Send(bytes) => done.send = Some(bytes),
+                Output::Cancel(bytes) => done.cancel = Some(bytes),
                 Output::ToUser(event) => done.event = Some(event),
                 Output::Terminated => done.is_over = true,
                 Output::CancelTimer(timer) => {
@@ -309,122 +449,4 @@ impl<M, U> Entry<M, U> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::sip::transaction::KeySeed;
-    use crate::sip::transaction::ladder::origin;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn table(now: Instant, limit: usize) -> Table<&'static str, &'static str> {
-        Table::new(now, 3, BranchMint::new(), Timings::RFC, limit)
-    }
-
-    fn key(branch: &str) -> ServerKey {
-        thread_local!(static SEED: KeySeed = KeySeed::new());
-        SEED.with(|seed| seed.by_branch(branch, "a.example", None, "MESSAGE").unwrap())
-    }
-
-    fn bytes(text: &'static str) -> Bytes {
-        Bytes::from_static(text.as_bytes())
-    }
-
-    fn nothing<U>() -> Step<U> {
-        Step { send: None, event: None, over: None }
-    }
-
-    #[test]
-    fn a_request_is_answered_and_forgotten_when_timer_j_fired() {
-        let (now, a) = (origin(), key("z9hG4bKa"));
-        let mut table = table(now, 10);
-        assert_eq!(table.handle_server(&a, ServerInput::Retransmission), None);
-        table.open_server(now, a, false, "peer").unwrap();
-        assert_eq!(table.handle_server(&a, ServerInput::Retransmission), Some(nothing()));
-        let sent = Step { send: Some(bytes("200")), ..nothing() };
-        assert_eq!(table.respond(now, &a, 200, bytes("200")), Ok(sent));
-        let repeated = Step { send: Some(bytes("200")), ..nothing() };
-        assert_eq!(table.handle_server(&a, ServerInput::Retransmission), Some(repeated));
-        assert_eq!(table.wheel.len(), 1, "only timer J runs");
-
-        let mut fired = Vec::new();
-        table.advance(now + 31_990 * MS, &mut fired);
-        assert_eq!(fired, []);
-        table.advance(now + 32_000 * MS, &mut fired);
-        assert_eq!(fired, [Fired::Server(a, Step { over: Some("peer"), ..nothing() })]);
-        assert!(table.is_empty() && table.next_deadline().is_none());
-        assert_eq!(table.respond(now, &a, 200, bytes("200")), Err(Refused::Over));
-    }
-
-    #[test]
-    fn a_response_finds_the_request_by_its_branch() {
-        let now = origin();
-        let mut table = table(now, 10);
-        let branch = table.next_branch();
-        assert_eq!(branch.worker(), 3);
-        assert_ne!(branch, table.next_branch());
-        let step = table.open_client(now, branch, bytes("MESSAGE"), false, "caller").unwrap();
-        assert_eq!(step, Step { send: Some(bytes("MESSAGE")), ..nothing() });
-
-        let heard = table.mint.parse(branch.text().as_ref()).unwrap();
-        let step = table.handle_client(now, &heard, ClientInput::Response(202));
-        assert_eq!(step, Some(Step { event: Some(Event::Response(202)), ..nothing() }));
-        assert_eq!(table.client(&heard), Some(&"caller"));
-        assert_eq!(table.wheel.len(), 1, "only timer K runs");
-    }
-
-    #[test]
-    fn timers_repeat_a_request_until_it_times_out() {
-        let now = origin();
-        let mut table = table(now, 10);
-        let branch = table.next_branch();
-        let _sent = table.open_client(now, branch, bytes("MESSAGE"), false, "caller").unwrap();
-        let mut fired = Vec::new();
-        while let Some(deadline) = table.next_deadline() {
-            table.advance(deadline, &mut fired);
-        }
-        let again = Step { send: Some(bytes("MESSAGE")), ..nothing() };
-        assert_eq!(fired.len(), 11);
-        assert!(fired[..10].iter().all(|f| matches!(f, Fired::Client(_, step) if *step == again)));
-        let end = Step { event: Some(Event::Timeout), over: Some("caller"), ..nothing() };
-        assert_eq!(fired.last(), Some(&Fired::Client(branch, end)));
-        assert!(table.is_empty() && table.wheel.is_empty());
-    }
-
-    #[test]
-    fn over_a_reliable_transport_nothing_stays_behind() {
-        let (now, a) = (origin(), key("z9hG4bKa"));
-        let mut table = table(now, 10);
-        table.open_server(now, a, true, "peer").unwrap();
-        let step = table.respond(now, &a, 200, bytes("200")).unwrap();
-        assert_eq!(step, Step { send: Some(bytes("200")), event: None, over: Some("peer") });
-        let branch = table.next_branch();
-        let _sent = table.open_client(now, branch, bytes("MESSAGE"), true, "caller").unwrap();
-        let step = table.handle_client(now, &branch, ClientInput::TransportError).unwrap();
-        assert_eq!((step.event, step.over), (Some(Event::Unreachable), Some("caller")));
-        assert!(table.is_empty() && table.wheel.is_empty());
-        assert_eq!(table.handle_client(now, &branch, ClientInput::Response(200)), None);
-    }
-
-    #[test]
-    fn a_full_table_takes_no_more() {
-        let now = origin();
-        let mut table = table(now, 2);
-        table.open_server(now, key("z9hG4bKa"), false, "peer").unwrap();
-        table.open_server(now, key("z9hG4bKb"), false, "peer").unwrap();
-        assert_eq!(table.open_server(now, key("z9hG4bKc"), false, "peer"), Err(Full));
-        let branch = table.next_branch();
-        assert_eq!(table.open_client(now, branch, Bytes::new(), false, "caller"), Err(Full));
-        assert_eq!(table.len(), 2);
-    }
-
-    #[test]
-    fn a_live_transaction_is_small() {
-        let links = 24;
-        let nodes = 2 * (size_of::<(Owner, Timer)>() + links);
-        let server = size_of::<(ServerKey, Entry<Server, ()>)>() + nodes;
-        let client = size_of::<(Branch, Entry<Client, ()>)>() + nodes;
-        assert!(server <= 320 && client <= 320, "{server} {client}");
-    }
-}
+mod tests;

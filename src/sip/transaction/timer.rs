@@ -2,21 +2,40 @@
 
 use std::time::Duration;
 
+use super::Patience;
+
 /// A timer that a transaction runs.
 ///
-/// The letters are those of RFC 3261 §17; the two timers of RFC 4320 have none.
+/// The letters are those of RFC 3261 §17 and RFC 6026; the two timers of RFC 4320 have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum Timer {
+    /// The INVITE client sends its request again.
+    A,
+    /// The INVITE client gives up: nothing came back, or nothing final after its CANCEL.
+    B,
+    /// The INVITE client has waited long enough for a final response, so it cancels.
+    C,
+    /// The INVITE client stops acknowledging retransmitted rejections and is gone.
+    D,
     /// The non-INVITE client sends its request again.
     E,
     /// The non-INVITE client gives up.
     F,
+    /// The INVITE server sends its rejection again.
+    G,
+    /// The INVITE server waits no longer for the ACK of its rejection and is gone.
+    H,
+    /// The INVITE server stops absorbing retransmitted ACKs and is gone.
+    I,
     /// The non-INVITE server stops answering retransmissions and is gone.
     J,
     /// The non-INVITE client stops absorbing retransmitted responses and is gone.
     K,
-    /// The non-INVITE server must have answered something: its user sends 100 (RFC 4320 §4.1).
+    /// The INVITE server stops absorbing copies of a request that was accepted and is gone (RFC 6026 §7.1).
+    L,
+    /// The INVITE client passes no more 2xx up and is gone (RFC 6026 §7.2).
+    M,
+    /// The server must have answered something: its user sends 100 (RFC 3261 §17.2.1, RFC 4320 §4.1).
     Trying,
     /// The client of this non-INVITE server has given up (its timer F), so the server is gone
     /// without an answer (RFC 4320 §4.2).
@@ -24,12 +43,18 @@ pub enum Timer {
 }
 
 impl Timer {
-    /// How many timers there are, for a table with one place for each.
-    pub const COUNT: usize = 6;
+    /// How many timers one transaction may run, for a list with one place for each.
+    pub const COUNT: usize = 5;
 
-    /// The timer's place in such a table.
+    /// The timer's place in the list of its transaction.
     pub const fn index(self) -> usize {
-        self as usize
+        match self {
+            Self::A | Self::E | Self::G | Self::J => 0,
+            Self::B | Self::F | Self::H | Self::Expiry => 1,
+            Self::C | Self::K | Self::I => 2,
+            Self::D | Self::L => 3,
+            Self::M | Self::Trying => 4,
+        }
     }
 }
 
@@ -41,16 +66,28 @@ pub struct Timings {
     t1: u32,
     t2: u32,
     t4: u32,
+    c: u32,
 }
 
 impl Timings {
-    /// The RFC's values: T1 500 ms, T2 4 s, T4 5 s.
-    pub const RFC: Self = Self { t1: 500, t2: 4000, t4: 5000 };
+    /// The RFC's values: T1 500 ms, T2 4 s, T4 5 s, timer C 180 s.
+    pub const RFC: Self = Self { t1: 500, t2: 4000, t4: 5000, c: 180_000 };
 
     /// Other values, cut to whole milliseconds; none is shorter than one, and T2 is not below T1.
+    ///
+    /// Timer C keeps the RFC's value.
     pub fn new(t1: Duration, t2: Duration, t4: Duration) -> Self {
-        let millis = |d: Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX).max(1);
-        Self { t1: millis(t1), t2: millis(t2).max(millis(t1)), t4: millis(t4) }
+        let (t1, t2, t4) = (millis(t1), millis(t2), millis(t4));
+        Self { t1, t2: t2.max(t1), t4, c: Self::RFC.c }
+    }
+
+    /// The same with another timer C, at least a millisecond.
+    ///
+    /// RFC 3261 §16.6 step 11 wants more than three minutes from the sending. Ours begins with the first
+    /// provisional response, so that 180 s are always more than that.
+    #[must_use]
+    pub fn with_timer_c(self, c: Duration) -> Self {
+        Self { c: millis(c), ..self }
     }
 
     /// T1, the round-trip time estimate and first retransmission interval.
@@ -68,9 +105,19 @@ impl Timings {
         Duration::from_millis(self.t4 as u64)
     }
 
-    /// 64·T1, how long a transaction waits for its end (timers B, F, H, J).
+    /// 64·T1, how long a transaction waits for its end (timers B, F, H, J, L, M).
     pub const fn patience(&self) -> Duration {
         Duration::from_millis(64 * self.t1 as u64)
+    }
+
+    /// How long an INVITE waits for its responses when its user has no wish (timers B and C).
+    pub const fn invite_patience(&self) -> Patience {
+        Patience { first: self.patience(), last: Duration::from_millis(self.c as u64) }
+    }
+
+    /// Timer D: at least 32 s, since the server's T1 is not known (RFC 6026 §8.4).
+    pub fn absorption(&self) -> Duration {
+        self.patience().max(Self::RFC.patience())
     }
 
     /// The interval of timer E after one of `interval`: twice as long, but at most T2.
@@ -89,6 +136,10 @@ impl Timings {
         }
         elapsed
     }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 impl Default for Timings {
@@ -133,9 +184,31 @@ mod tests {
     }
 
     #[test]
-    fn every_timer_has_its_own_place() {
+    fn s17_1_1_2_timer_d_is_never_below_32_seconds() {
+        assert_eq!(timings(100, 4000).absorption(), Duration::from_secs(32));
+        assert_eq!(timings(1000, 4000).absorption(), Duration::from_secs(64));
+    }
+
+    #[test]
+    fn s16_6_an_invite_waits_64_t1_and_then_timer_c() {
+        let patience = timings(100, 4000).invite_patience();
+        let last = Duration::from_secs(180);
+        assert_eq!(patience, Patience { first: Duration::from_millis(6400), last });
+        let short = Timings::RFC.with_timer_c(Duration::ZERO).invite_patience();
+        assert_eq!(short.last, Duration::from_millis(1));
+    }
+
+    #[test]
+    fn the_timers_of_one_transaction_have_a_place_each() {
         use Timer::*;
-        let places = [E, F, J, K, Trying, Expiry].map(Timer::index);
-        assert_eq!(places.to_vec(), (0..Timer::COUNT).collect::<Vec<_>>());
+        let machines: [&[Timer]; 4] =
+            [&[A, B, C, D, M], &[G, H, I, L, Trying], &[E, F, K], &[J, Trying, Expiry]];
+        for timers in machines {
+            let mut places: Vec<_> = timers.iter().map(|timer| timer.index()).collect();
+            places.sort_unstable();
+            places.dedup();
+            assert_eq!(places.len(), timers.len(), "{timers:?}");
+            assert!(places.iter().all(|place| *place < Timer::COUNT));
+        }
     }
 }
