@@ -115,7 +115,8 @@ impl Worker {
         let is_explicit = uri.is_some_and(|uri| uri.has_param("transport"));
         let length = outbound.message.to_bytes().len() + VIA_RESERVE;
         let choice = match outbound.needs_stream {
-            true => [Some(Transport::Tcp), None],
+            true if target.transport == Transport::Udp => [Some(Transport::Tcp), None],
+            true => [Some(target.transport), None],
             false => {
                 let choice = for_size(target.transport, is_explicit, length, None);
                 [Some(choice.first), choice.fallback]
