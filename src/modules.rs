@@ -18,6 +18,8 @@ pub mod registrar;
 pub mod sl;
 #[path = "../modules/textops/textops.rs"]
 pub mod textops;
+#[path = "../modules/tls/tls.rs"]
+pub mod tls;
 #[path = "../modules/tm/tm.rs"]
 pub mod tm;
 #[path = "../modules/xmpp/xmpp.rs"]
@@ -30,6 +32,7 @@ pub static ALL: &[&ModuleDef] = &[
     &registrar::MODULE,
     &sl::MODULE,
     &textops::MODULE,
+    &tls::MODULE,
     &tm::MODULE,
     &xmpp::MODULE,
 ];

@@ -1,6 +1,7 @@
 //! What a script's functions have the worker do.
 
 use std::future::ready;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -12,6 +13,8 @@ use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::Route;
 use crate::script::router::{Contact, Router, Verdict, Waiting};
+use crate::sip::certificate::Certificate;
+use crate::sip::transport::Source;
 use crate::xmpp::StanzaError;
 
 impl Router for Worker {
@@ -115,6 +118,10 @@ impl Router for Worker {
 
     fn unique_id(&self) -> String {
         self.shared.unique_id()
+    }
+
+    fn peer_certificate(&self, source: Source) -> Option<Arc<Certificate>> {
+        self.shared.connections.certificate(source)
     }
 }
 

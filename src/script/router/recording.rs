@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{FromXmpp, Route};
 use crate::sip::Message;
+use crate::sip::certificate::Certificate;
 use crate::sip::transaction::KeySeed;
 use crate::sip::transport::{Source, Transport};
 use crate::xmpp::{Stanza, StanzaError};
@@ -29,6 +31,8 @@ pub(crate) struct Recording {
     pub(crate) verdict: RefCell<Option<Verdict>>,
     /// What becomes of relayed messages.
     pub(crate) relay_error: RefCell<Option<RouteError>>,
+    /// What every sender has proved to have.
+    pub(crate) certificate: RefCell<Option<Arc<Certificate>>>,
     /// Relays and stanzas wait as long as this is set.
     pub(crate) is_busy: Rc<Cell<bool>>,
 }
@@ -123,6 +127,10 @@ impl Router for Recording {
 
     fn unique_id(&self) -> String {
         "unique".to_owned()
+    }
+
+    fn peer_certificate(&self, _: Source) -> Option<Arc<Certificate>> {
+        self.certificate.borrow().clone()
     }
 }
 
