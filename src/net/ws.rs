@@ -29,6 +29,11 @@ pub(super) fn frame(message: Bytes) -> Bytes {
     written(Frame::message(message, OpCode::Data(data), true))
 }
 
+/// The frame that a client answers if it is still there.
+pub(super) fn ping_frame() -> Bytes {
+    written(Frame::ping(Bytes::new()))
+}
+
 /// The frame that ends a WebSocket.
 pub(super) fn close_frame(code: CloseCode) -> Bytes {
     written(Frame::close(Some(CloseFrame { code, reason: Default::default() })))

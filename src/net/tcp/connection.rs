@@ -27,6 +27,9 @@ use crate::sip::{Frame, FramingError};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the peer may take to close its side after we have closed ours.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a WebSocket may be silent before we ask whether the client is there: pages cannot send pings,
+/// and what lies between forgets a connection that is silent.
+const PING: Duration = Duration::from_secs(30);
 /// Bytes read in one go.
 const SCRATCH: usize = 64 << 10;
 
@@ -99,15 +102,25 @@ impl<'a> Connection<'a> {
         if let Err(end) = self.deliver(&mut framer) {
             return end;
         }
-        let mut timer = pin!(sleep_until((clock::now() + self.limits.idle).into()));
+        let mut heard = clock::now();
+        let mut timer = pin!(sleep_until((heard + self.quiet()).into()));
         loop {
             let was_inside = framer.is_inside_message();
             let taken = tokio::select! {
                 taken = take(reader, &mut framer) => taken,
-                () = &mut timer => {
-                    return if was_inside { End::SlowMessage } else { End::Idle };
-                }
+                () = &mut timer => match clock::now() - heard {
+                    _ if was_inside => return End::SlowMessage,
+                    silence if silence >= self.limits.idle => return End::Idle,
+                    silence => {
+                        // A client that does not read will not answer, either.
+                        let _ = self.queue.push_frame(ws::ping_frame());
+                        let wait = self.quiet().min(self.limits.idle - silence);
+                        timer.as_mut().reset((clock::now() + wait).into());
+                        continue;
+                    }
+                },
             };
+            heard = clock::now();
             let len = match taken {
                 Ok(0) => return End::Peer,
                 Ok(len) => len,
@@ -175,7 +188,15 @@ impl<'a> Connection<'a> {
         match (is_inside, goes_on) {
             (true, true) => None,
             (true, false) => Some(clock::now() + self.limits.header),
-            (false, _) => Some(clock::now() + self.limits.idle),
+            (false, _) => Some(clock::now() + self.quiet()),
+        }
+    }
+
+    /// How long nothing may come before something is done.
+    fn quiet(&self) -> Duration {
+        match self.queue.is_websocket() {
+            true => PING.min(self.limits.idle / 2),
+            false => self.limits.idle,
         }
     }
 

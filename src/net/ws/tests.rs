@@ -5,7 +5,7 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::*;
 use crate::net::tcp::tests::{LIMITS, MESSAGE, Server, on_a_worker, recorder};
-use crate::net::tcp::{ConnectError, Layers};
+use crate::net::tcp::{ConnectError, Layers, StreamLimits};
 use crate::sip::transport::Transport;
 
 const REQUEST: &str = "GET /sip HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -76,6 +76,25 @@ async fn pings_are_answered_and_so_are_line_breaks() {
         assert_eq!(read(&mut client).await, (0x8a, b"?".to_vec()));
         client.write_all(&text("\r\n\r\n")).await.unwrap();
         assert_eq!(read(&mut client).await, (0x81, b"\r\n".to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_silent_client_is_asked_whether_it_is_there() {
+    on_a_worker(async {
+        let idle = std::time::Duration::from_millis(100);
+        let limits = StreamLimits { idle, ..LIMITS };
+        let server = Server::start_over(Transport::Ws, limits, Layers::default());
+        let (mut alive, mut dead) = (open(&server, b"").await, open(&server, b"").await);
+        for _ in 0..4 {
+            assert_eq!(read(&mut alive).await, (0x89, vec![]));
+            alive.write_all(&masked(OpCode::Control(Control::Pong), "")).await.unwrap();
+        }
+        let mut rest = Vec::new();
+        dead.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.ends_with(&[0x88, 2, 3, 0xe9]), "{rest:?}");
+        assert_eq!(read(&mut alive).await, (0x89, vec![]));
     })
     .await;
 }
