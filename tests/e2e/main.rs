@@ -3,12 +3,14 @@
 #![allow(clippy::disallowed_methods, reason = "real processes are waited for in real time")]
 
 // the cast
+mod certificates;
 mod component;
 mod fake_server;
 mod load;
 mod peer;
 mod port;
 mod process;
+mod secure_agent;
 mod sip;
 mod sip_agent;
 mod sipjab;
@@ -21,6 +23,7 @@ mod xmpp_client;
 mod bad_script;
 mod bad_sip;
 mod bad_xmpp;
+mod baresip;
 mod errors;
 mod iq;
 mod messages;
@@ -29,4 +32,6 @@ mod relay;
 mod reload;
 mod restart;
 mod shutdown;
+mod tls;
+mod websocket;
 mod with_sipp;

@@ -25,6 +25,10 @@ pub(crate) struct Setup {
     pub(crate) xmpp: String,
     /// Further tables.
     pub(crate) tables: String,
+    /// Transports besides UDP and TCP that it listens for.
+    pub(crate) transports: Vec<&'static str>,
+    /// Further files: name and text.
+    pub(crate) files: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -35,6 +39,8 @@ impl Setup {
             component_port: None,
             xmpp: String::new(),
             tables: String::new(),
+            transports: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -46,6 +52,8 @@ impl Setup {
             component_port: Some(component_port),
             xmpp: String::new(),
             tables: String::new(),
+            transports: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -67,11 +75,26 @@ impl Setup {
         self
     }
 
+    /// A file beside the script.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.into(), text.into()));
+        self
+    }
+
+    /// Listens for these transports as well, and adds tables for them.
+    pub(crate) fn listen(mut self, transports: &[&'static str], tables: &str) -> Self {
+        self.transports.extend(transports);
+        self.tables += tables;
+        self
+    }
+
     fn configuration(&self) -> String {
+        let more: String =
+            self.transports.iter().map(|it| format!(", \"{it}:127.0.0.1:0\"")).collect();
         let mut text = format!(
             "script = \"route.rhai\"\n\
              [sip]\n\
-             listen = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"]\n\
+             listen = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"{more}]\n\
              domains = [\"{COMPONENT}\"]\n"
         );
         if let Some(port) = self.component_port {
@@ -105,6 +128,9 @@ impl Sipjab {
     /// Starts the program and waits until its listeners are bound.
     pub(crate) fn start(setup: &Setup) -> Self {
         let folder = folder_with(&setup.configuration(), &setup.script);
+        for (name, text) in &setup.files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_sipjab"));
         command.arg("run").arg("-c").arg(folder.path().join("sipjab.toml"));
         let process = Process::start("sipjab", &command);
@@ -124,7 +150,17 @@ impl Sipjab {
 
     /// Overwrites the script, as an editor does.
     pub(crate) fn write_script(&self, script: &str) {
-        fs::write(self.folder.path().join("route.rhai"), script).unwrap();
+        self.write("route.rhai", script);
+    }
+
+    /// Overwrites a file beside the script.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    /// Where it listens for a transport, such as `tls`.
+    pub(crate) fn address(&self, transport: &str) -> SocketAddr {
+        listener(&self.process.lines().join("\n"), &format!(" {transport}:"))
     }
 
     /// Waits for `words` in the log after `mark`.
