@@ -1,5 +1,6 @@
 //! `sipjab.toml`: what an operator sets, read once at start.
 
+mod dns;
 mod document;
 mod explain;
 mod log;
@@ -26,6 +27,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use crate::diagnostic::Diagnostic;
 use document::Document;
 
+pub use dns::DnsConfig;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use params::{ParamError, Params};
 pub use script::ScriptConfig;
@@ -48,6 +50,8 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// `[sip]`: addresses, domains, timers and limits.
     pub sip: SipConfig,
+    /// `[dns]`: name servers.
+    pub dns: DnsConfig,
     /// `[modules.NAME]`: the parameters of each module, by its name, still unread.
     pub modules: BTreeMap<String, Params>,
     /// `[store]`: the database.
@@ -87,6 +91,8 @@ struct File {
     workers: NonZeroUsize,
     #[serde(default)]
     sip: SipConfig,
+    #[serde(default)]
+    dns: DnsConfig,
     /// Known here by name only; [`modules`] reads it.
     #[serde(rename = "modules")]
     _modules: Option<IgnoredAny>,
@@ -113,6 +119,7 @@ impl Config {
             script: ScriptConfig::new(script),
             workers: value::cores(),
             sip: SipConfig::default(),
+            dns: DnsConfig::default(),
             modules: BTreeMap::new(),
             store: StoreConfig::default(),
             log: LogConfig::default(),
@@ -143,13 +150,13 @@ impl Config {
 
 impl File {
     fn into_config(self, base_dir: &Path, modules: BTreeMap<String, Params>) -> Config {
-        let Self { mut script, workers, mut sip, mut store, log, .. } = self;
+        let Self { mut script, workers, mut sip, dns, mut store, log, .. } = self;
         if let Some(tls) = &mut sip.tls {
             tls.resolve(base_dir);
         }
         script.file = base_dir.join(script.file);
         store.url.resolve(base_dir);
-        Config { base_dir: base_dir.to_owned(), script, workers, sip, modules, store, log }
+        Config { base_dir: base_dir.to_owned(), script, workers, sip, dns, modules, store, log }
     }
 }
 

@@ -4,6 +4,7 @@ mod bridge;
 mod drain;
 mod owners;
 mod receive;
+mod record_route;
 mod refusals;
 mod registrar;
 mod relay;

@@ -12,8 +12,14 @@ use crate::script::module::{Exports, ModuleDef};
 pub mod core;
 #[path = "../modules/maxfwd/maxfwd.rs"]
 pub mod maxfwd;
+#[path = "../modules/nathelper/nathelper.rs"]
+pub mod nathelper;
+#[path = "../modules/path/path.rs"]
+pub mod path;
 #[path = "../modules/registrar/registrar.rs"]
 pub mod registrar;
+#[path = "../modules/rr/rr.rs"]
+pub mod rr;
 #[path = "../modules/sl/sl.rs"]
 pub mod sl;
 #[path = "../modules/textops/textops.rs"]
@@ -29,7 +35,10 @@ pub mod xmpp;
 pub static ALL: &[&ModuleDef] = &[
     &core::MODULE,
     &maxfwd::MODULE,
+    &nathelper::MODULE,
+    &path::MODULE,
     &registrar::MODULE,
+    &rr::MODULE,
     &sl::MODULE,
     &textops::MODULE,
     &tls::MODULE,

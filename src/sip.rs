@@ -17,6 +17,7 @@ mod method;
 mod name_addr;
 mod params;
 mod parse;
+pub mod proxy;
 mod reply;
 pub mod target;
 pub mod transaction;
@@ -30,7 +31,7 @@ mod views;
 
 pub use cseq::CSeq;
 pub use error::{EditError, FramingError, HeaderError, ParseError, UriError};
-pub use escape::{escape_user, unescape, unescape_text};
+pub use escape::{escape_param, escape_user, unescape, unescape_text};
 pub use framing::{Frame, Framed, Limits, StreamFramer, datagram};
 pub use header::HeaderId;
 pub use message::{HeaderRef, Message};

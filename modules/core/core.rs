@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod address;
+mod rport;
 mod state;
 
 use rhai::ImmutableString;
@@ -18,6 +19,7 @@ pub static MODULE: ModuleDef = ModuleDef { name: "core", load };
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let mut core = exports.with(params.parse::<Config>()?);
     address::export(&mut core);
+    rport::export(&mut core);
     state::export(&mut core);
     core.export("method", [], ANY, method)
         .export("call_id", [], ANY, call_id)

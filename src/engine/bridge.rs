@@ -187,7 +187,8 @@ impl Bridge {
         let carried = Rc::new(Carried { origin, lane });
         let user = User::Bridge(carried.clone());
         let needs_stream = message.to_bytes().len() + VIA_RESERVE > MAX_PAGER;
-        let outbound = Box::new(Outbound { message, next_hop, user, needs_stream });
+        let outbound =
+            Box::new(Outbound { message, next_hop, user, needs_stream, recording: None });
         let pushed = self.lanes.borrow_mut().push(&carried.lane, outbound);
         match pushed {
             Ok(Some(outbound)) => self.start(outbound, &carried.lane),

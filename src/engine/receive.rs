@@ -129,7 +129,8 @@ impl Worker {
         self.answer_stateless(message, source, status, reason, &[]);
     }
 
-    fn run_request_route(&self, message: Message, key: ServerKey, remains: Remains) {
+    fn run_request_route(&self, mut message: Message, key: ServerKey, remains: Remains) {
+        self.strip_maddr(&mut message, remains.source);
         if self.script.suspended.get() >= self.shared.config.script.max_suspended {
             return self.answer_stateless(&message, remains.source, 503, "", &[]);
         }

@@ -3,16 +3,18 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::bridge::Carried;
+use super::record_route::Recording;
 use super::transactions::{Destination, User};
 use super::worker::Worker;
 use crate::gateway::{MAX_PAGER, VIA_RESERVE};
 use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
+use crate::sip::proxy::loose_route::next_hop;
 use crate::sip::target::{Resolution, Target, TargetQuery};
 use crate::sip::transaction::{Event, ServerKey};
 use crate::sip::transport::{Transport, for_size};
-use crate::sip::{HeaderId, Message, Method, Uri};
+use crate::sip::{Message, Method, Uri};
 
 /// A request that is ready but for its Via, which depends on the way it takes.
 pub(super) struct Outbound {
@@ -22,6 +24,15 @@ pub(super) struct Outbound {
     pub(super) user: User,
     /// RFC 3428 §8: it may not leave over UDP.
     pub(super) needs_stream: bool,
+    /// What Record-Route shall say.
+    pub(super) recording: Option<Recording>,
+}
+
+impl Outbound {
+    /// Room for what is written into the request when its way is known.
+    fn reserve(&self) -> usize {
+        VIA_RESERVE + self.recording.as_ref().map_or(0, Recording::reserve)
+    }
 }
 
 impl Worker {
@@ -36,17 +47,23 @@ impl Worker {
             Some(_) => {}
             None => message.set_header("Max-Forwards", "70")?,
         }
-        self.remove_own_route(&mut message);
+        self.remove_own_route(route, &mut message)?;
         let next_hop = match &route.destination {
             Some(uri) => uri.to_string(),
-            None => match message.addresses(HeaderId::Route).next() {
-                Some(next) => next?.uri.to_owned(),
+            None => match next_hop(&mut message)? {
+                Some(next) => next,
                 None => message.request_uri().to_owned(),
             },
         };
         let key = self.begin_transaction(route)?;
         let user = User::Relay(key);
-        Ok(Box::new(Outbound { message, next_hop, user, needs_stream: false }))
+        Ok(Box::new(Outbound {
+            message,
+            next_hop,
+            user,
+            needs_stream: false,
+            recording: Recording::of(route),
+        }))
     }
 
     /// The server transaction of a route's request, made when there is none.
@@ -60,25 +77,13 @@ impl Worker {
         Ok(key)
     }
 
-    /// RFC 3261 §16.4: a Route that names us has done its work.
-    fn remove_own_route(&self, message: &mut Message) {
-        let names_us = |message: &Message| {
-            let first = message.addresses(HeaderId::Route).next()?.ok()?;
-            let uri = first.parsed_uri().ok()?;
-            Some(self.shared.is_myself(uri.host(), uri.port()))
-        };
-        if names_us(message) == Some(true) {
-            message.pop_value(HeaderId::Route);
-        }
-    }
-
     /// Sends a request on at once, when nothing must be waited for: a numeric address that UDP reaches.
     pub(super) fn try_send_out(&self, outbound: Box<Outbound>) -> Result<(), Tried> {
         let found = self.numeric_target(&outbound);
         match found {
             Err(error) => Err(Tried::Failed(error)),
             Ok(Some(target)) if target.transport == Transport::Udp && !outbound.needs_stream => {
-                if outbound.message.wire().len() + VIA_RESERVE > MAX_PAGER {
+                if outbound.message.wire().len() + outbound.reserve() > MAX_PAGER {
                     return Err(Tried::MustWait(outbound));
                 }
                 self.transmit(&outbound, target).map_err(Tried::Failed)
@@ -113,7 +118,7 @@ impl Worker {
     fn ways(&self, outbound: &Outbound, target: Target) -> impl Iterator<Item = Transport> {
         let uri = Uri::parse(&outbound.next_hop).ok();
         let is_explicit = uri.is_some_and(|uri| uri.has_param("transport"));
-        let length = outbound.message.to_bytes().len() + VIA_RESERVE;
+        let length = outbound.message.to_bytes().len() + outbound.reserve();
         let choice = match outbound.needs_stream {
             true if target.transport == Transport::Udp => [Some(Transport::Tcp), None],
             true => [Some(target.transport), None],
@@ -130,6 +135,9 @@ impl Worker {
         let sent_by = self.sent_by(target, port).map_err(|e| unreachable(outbound, 503, e))?;
         let branch = self.table.borrow_mut().next_branch();
         let mut message = outbound.message.clone();
+        if let Some(recording) = &outbound.recording {
+            self.add_record_route(&mut message, recording, target.transport, sent_by)?;
+        }
         let (token, text) = (target.transport.token(), branch.text());
         message.push_via(&format!("SIP/2.0/{token} {sent_by};branch={};rport", text.as_ref()))?;
         let to = Destination { transport: target.transport, peer: target.addr, port };

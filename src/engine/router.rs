@@ -1,6 +1,7 @@
 //! What a script's functions have the worker do.
 
 use std::future::ready;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -106,6 +107,10 @@ impl Router for Worker {
 
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool {
         self.shared.is_myself(host, port)
+    }
+
+    fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
+        self.reached_at(source.transport, source.local, source.peer)
     }
 
     fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError> {

@@ -11,6 +11,8 @@ use super::error::RouteError;
 use super::export::Kind;
 use super::fiber;
 use super::router::{Router, Verdict};
+use crate::sip::proxy::loose_route::Followed;
+use crate::sip::proxy::record_route::RecordRoute;
 use crate::sip::transaction::ServerKey;
 use crate::sip::transport::Source;
 use crate::sip::{Message, NameAddr, Uri};
@@ -65,6 +67,14 @@ pub struct Route {
     pub branch_flags: u32,
     /// The q of the way that the Request-URI is, in thousandths.
     pub q: u16,
+    /// What Record-Route shall say on each branch that leaves: `record_route`.
+    pub record_route: Option<RecordRoute>,
+    /// Parameters for Record-Route, each with its `;` in front, when the script adds them before it records.
+    pub record_route_params: String,
+    /// What the Route has told: `loose_route`.
+    pub followed: Option<Followed>,
+    /// Where the contacts of a REGISTER are reached, as a URI, when not by their own: `fix_nated_register`.
+    pub received: Option<ImmutableString>,
     /// The flags of the message: `setflag`.
     pub flags: u32,
     /// The variables of the message: `set_avp`.
@@ -113,6 +123,10 @@ impl Route {
             targets: Vec::new(),
             branch_flags: 0,
             q: 1000,
+            record_route: None,
+            record_route_params: String::new(),
+            followed: None,
+            received: None,
             flags: 0,
             variables: BTreeMap::new(),
             verdict: Verdict::default(),

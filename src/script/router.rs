@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -87,6 +88,9 @@ pub trait Router {
 
     /// Is this host, with this port or the scheme's own, ours?
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool;
+
+    /// Our address as the peer of `source` reaches it, also for new connections.
+    fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError>;
 
     /// Remembers or forgets the contacts of a REGISTER and replies (RFC 3261 §10.3).
     fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError>;

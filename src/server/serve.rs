@@ -14,10 +14,10 @@ use super::layers::layers;
 use super::listen::{Held, hold};
 use super::{ServeError, sound_script};
 use crate::clock;
-use crate::config::{Config, Params};
+use crate::config::{Config, DnsConfig, Params};
 use crate::engine::{Attached, Mail, Script, Shared, Worker, before_waiting};
 use crate::modules::{self, registrar, xmpp};
-use crate::net::dns::Resolver;
+use crate::net::dns::{DnsError, Resolver};
 use crate::net::tcp::{Connections, Layers, StreamLimits, TcpPort};
 use crate::net::tls::Tls;
 use crate::net::udp::UdpPort;
@@ -33,9 +33,6 @@ const MAILBOX: usize = 16 * 1024;
 
 /// Messages that may wait for one TCP peer to read.
 const STREAM_QUEUE: usize = 1000;
-
-/// How long a name may take to be resolved.
-const DNS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often expired contacts are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -103,7 +100,7 @@ fn shared(
         owners: Default::default(),
         mailboxes,
         connections: Connections::new(streams, layers),
-        resolver: Resolver::from_system(DNS_DEADLINE)
+        resolver: resolver(&config.dns)
             .inspect_err(|error| tracing::warn!(%error, "names cannot be resolved"))
             .ok(),
         locations: Default::default(),
@@ -123,6 +120,13 @@ fn shared(
         serial: Default::default(),
         config: config.clone(),
     })
+}
+
+fn resolver(config: &DnsConfig) -> Result<Resolver, DnsError> {
+    match config.servers.as_slice() {
+        [] => Resolver::from_system(config.timeout),
+        servers => Resolver::with_servers(servers, config.timeout),
+    }
 }
 
 /// Starts a thread and waits until it serves.

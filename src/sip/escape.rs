@@ -46,7 +46,17 @@ pub fn unescape_text(text: &str) -> Cow<'_, str> {
 
 /// `text` escaped so that it can stand as the user part of a SIP URI.
 pub fn escape_user(text: &str) -> Cow<'_, str> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte);
+    escaped(text, b"-_.!~*'()&=+$,;?/")
+}
+
+/// `text` escaped so that it can stand as the value of a SIP URI's parameter.
+pub fn escape_param(text: &str) -> Cow<'_, str> {
+    escaped(text, b"-_.!~*'()[]/:&+$")
+}
+
+/// `text` with all escaped but letters, digits and `marks`.
+fn escaped<'t>(text: &'t str, marks: &[u8]) -> Cow<'t, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || marks.contains(&byte);
     if text.bytes().all(is_plain) {
         return Cow::Borrowed(text);
     }

@@ -41,6 +41,19 @@ impl Source {
     pub fn new(transport: Transport, peer: SocketAddr, local: SocketAddr) -> Self {
         Self { transport, peer, local, reply_to: peer, flow: 0 }
     }
+
+    /// The URI that leads back to the peer.
+    pub fn uri(&self) -> String {
+        peer_uri(self.transport, self.peer)
+    }
+}
+
+/// The URI of an address over a transport; UDP, which is what none means, is not named.
+pub fn peer_uri(transport: Transport, peer: SocketAddr) -> String {
+    match transport {
+        Transport::Udp => format!("sip:{peer}"),
+        _ => format!("sip:{peer};transport={}", transport.token().to_ascii_lowercase()),
+    }
 }
 
 /// A transport that we do not know, such as `sctp`.

@@ -46,10 +46,10 @@ fn baresip_registers_over_tls_and_is_written_to() {
     let authority = Authority::new("ours");
     let setup = Setup::script(include_str!("../../examples/tls/route.rhai"))
         .file("sip.pem", &authority.sign("127.0.0.1"))
-        .listen(&["tls"], "[sip.tls]\ncertificate = \"sip.pem\"\n");
+        .listen(&["tls:127.0.0.1:0"], "[sip.tls]\ncertificate = \"sip.pem\"\n");
     let sipjab = Sipjab::start(&setup);
     let folder = TempDir::with_prefix("sipjab-baresip-").unwrap();
-    let phone = phone(&folder, sipjab.address("tls"), &authority);
+    let phone = phone(&folder, sipjab.listener("tls:"), &authority);
     phone.wait_for("200 OK");
     let from = "sip:alice@sip.example";
     let answer = Agent::bind().ask(&Outgoing::new(from, PHONE, "hello baresip"), sipjab.udp);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,19 +33,31 @@ pub(crate) struct Agent {
 impl Agent {
     /// Opens both sockets.
     pub(crate) fn bind() -> Self {
-        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
-        let udp = UdpSocket::bind(local).unwrap();
-        let listener = TcpListener::bind(local).unwrap();
-        let (sender, inbox) = channel();
-        let (socket, queue) = (udp.try_clone().unwrap(), sender.clone());
-        thread::spawn(move || read_datagrams(&socket, &queue));
-        let queue = sender.clone();
+        Self::bind_at("127.0.0.1")
+    }
+
+    /// Opens both sockets at an address of this machine.
+    pub(crate) fn bind_at(ip: &str) -> Self {
+        let agent = Self::bind_udp(ip);
+        let listener = TcpListener::bind(agent.local).unwrap();
+        let queue = agent.sender.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let queue = queue.clone();
                 thread::spawn(move || read_stream(stream, &queue));
             }
         });
+        agent
+    }
+
+    /// Opens the socket for datagrams only; connections are refused.
+    pub(crate) fn bind_udp(ip: &str) -> Self {
+        let ip: IpAddr = ip.parse().unwrap();
+        let local = SocketAddr::new(ip, port::free());
+        let udp = UdpSocket::bind(local).unwrap();
+        let (sender, inbox) = channel();
+        let (socket, queue) = (udp.try_clone().unwrap(), sender.clone());
+        thread::spawn(move || read_datagrams(&socket, &queue));
         Self { local, udp, inbox, sender, seen: HashSet::new() }
     }
 

@@ -19,14 +19,16 @@ const GATEWAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/gateway.rhai
 pub(crate) struct Setup {
     /// The route script.
     pub(crate) script: String,
+    /// Where the program listens.
+    pub(crate) listen: Vec<&'static str>,
+    /// The host of the XMPP server.
+    pub(crate) xmpp_host: String,
     /// The port of the XMPP server, when there is one.
     pub(crate) component_port: Option<u16>,
     /// Further lines of `[modules.xmpp]`.
     pub(crate) xmpp: String,
     /// Further tables.
     pub(crate) tables: String,
-    /// Transports besides UDP and TCP that it listens for.
-    pub(crate) transports: Vec<&'static str>,
     /// Further files: name and text.
     pub(crate) files: Vec<(String, String)>,
 }
@@ -36,10 +38,11 @@ impl Setup {
     pub(crate) fn script(script: &str) -> Self {
         Self {
             script: script.into(),
+            listen: vec!["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
+            xmpp_host: "127.0.0.1".into(),
             component_port: None,
             xmpp: String::new(),
             tables: String::new(),
-            transports: Vec::new(),
             files: Vec::new(),
         }
     }
@@ -47,14 +50,7 @@ impl Setup {
     /// The shipped gateway in front of the server at `component_port`.
     pub(crate) fn gateway(component_port: u16) -> Self {
         let script = fs::read_to_string(GATEWAY).expect("scripts/gateway.rhai ships");
-        Self {
-            script,
-            component_port: Some(component_port),
-            xmpp: String::new(),
-            tables: String::new(),
-            transports: Vec::new(),
-            files: Vec::new(),
-        }
+        Self { component_port: Some(component_port), ..Self::script(&script) }
     }
 
     /// Requests from XMPP go to this SIP agent.
@@ -81,32 +77,31 @@ impl Setup {
         self
     }
 
-    /// Listens for these transports as well, and adds tables for them.
-    pub(crate) fn listen(mut self, transports: &[&'static str], tables: &str) -> Self {
-        self.transports.extend(transports);
+    /// Listens here as well, and adds tables for it.
+    pub(crate) fn listen(mut self, addresses: &[&'static str], tables: &str) -> Self {
+        self.listen.extend(addresses);
         self.tables += tables;
         self
     }
 
     fn configuration(&self) -> String {
-        let more: String =
-            self.transports.iter().map(|it| format!(", \"{it}:127.0.0.1:0\"")).collect();
         let mut text = format!(
             "script = \"route.rhai\"\n\
              [sip]\n\
-             listen = [\"udp:127.0.0.1:0\", \"tcp:127.0.0.1:0\"{more}]\n\
-             domains = [\"{COMPONENT}\"]\n"
+             listen = {:?}\n\
+             domains = [\"{COMPONENT}\"]\n",
+            self.listen
         );
         if let Some(port) = self.component_port {
             text += &format!(
                 "[modules.xmpp]\n\
                  backend = \"component\"\n\
-                 xmpp_host = \"127.0.0.1\"\n\
+                 xmpp_host = \"{}\"\n\
                  xmpp_port = {port}\n\
                  xmpp_password = \"{SECRET}\"\n\
                  xmpp_domain = \"{COMPONENT}\"\n\
                  dialect = \"rfc\"\n{}",
-                self.xmpp
+                self.xmpp_host, self.xmpp
             );
         }
         text + &self.tables + "[store]\nurl = \"sqlite:sipjab.db\"\n"
@@ -148,6 +143,11 @@ impl Sipjab {
         sipjab
     }
 
+    /// The address that the program says it listens at, of the first listener that begins so.
+    pub(crate) fn listener(&self, scheme: &str) -> SocketAddr {
+        listener(&self.process.lines().join("\n"), scheme)
+    }
+
     /// Overwrites the script, as an editor does.
     pub(crate) fn write_script(&self, script: &str) {
         self.write("route.rhai", script);
@@ -156,11 +156,6 @@ impl Sipjab {
     /// Overwrites a file beside the script.
     pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.folder.path().join(name), text).unwrap();
-    }
-
-    /// Where it listens for a transport, such as `tls`.
-    pub(crate) fn address(&self, transport: &str) -> SocketAddr {
-        listener(&self.process.lines().join("\n"), &format!(" {transport}:"))
     }
 
     /// Waits for `words` in the log after `mark`.
@@ -198,10 +193,10 @@ fn folder_with(configuration: &str, script: &str) -> TempDir {
 
 /// The address behind `scheme` in the log.
 fn listener(lines: &str, scheme: &str) -> SocketAddr {
-    let found = lines.split(scheme).skip(1).find_map(|rest| {
-        let end =
-            rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != ':');
-        rest[..end.unwrap_or(rest.len())].trim_end_matches(':').parse().ok()
+    let transport = scheme.split(':').next().unwrap_or(scheme);
+    let found = lines.split_whitespace().find_map(|word| {
+        let address = word.strip_prefix(transport)?.strip_prefix(':')?;
+        word.starts_with(scheme).then(|| address.parse().ok()).flatten()
     });
     found.unwrap_or_else(|| panic!("no listener {scheme} in the log:\n{lines}"))
 }

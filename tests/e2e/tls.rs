@@ -23,13 +23,13 @@ fn setup(authority: &Authority, script: &str, more: &str) -> Setup {
     Setup::script(script)
         .file("sip.pem", &authority.sign("sip.example"))
         .file("ca.pem", &authority.pem())
-        .listen(&["tls"], &format!("{TABLE}{more}"))
+        .listen(&["tls:127.0.0.1:0"], &format!("{TABLE}{more}"))
 }
 
 /// A phone that believes `authority`.
 fn phone(sipjab: &Sipjab, authority: &Authority) -> SecureAgent {
     let config = authority.client(None);
-    SecureAgent::tls(sipjab.address("tls"), "sip.example", &config).expect("a connection")
+    SecureAgent::tls(sipjab.listener("tls:"), "sip.example", &config).expect("a connection")
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn phones_over_tls_and_udp_write_to_each_other() {
     });
     assert_eq!(served.text(), "to TLS");
     let via = served.header("Via");
-    let ours = format!("SIP/2.0/TLS {};branch=", sipjab.address("tls"));
+    let ours = format!("SIP/2.0/TLS {};branch=", sipjab.listener("tls:"));
     assert!(via.starts_with(&ours), "{via}");
 
     let answer = thread::scope(|scope| {
@@ -72,8 +72,8 @@ fn garbage_and_silence_on_the_port_cost_nobody_else() {
     use std::io::{Read, Write};
     let authority = Authority::new("ours");
     let sipjab = Sipjab::start(&setup(&authority, PHONES, "handshake_timeout = \"1s\"\n"));
-    let mut silent = std::net::TcpStream::connect(sipjab.address("tls")).unwrap();
-    let mut garbage = std::net::TcpStream::connect(sipjab.address("tls")).unwrap();
+    let mut silent = std::net::TcpStream::connect(sipjab.listener("tls:")).unwrap();
+    let mut garbage = std::net::TcpStream::connect(sipjab.listener("tls:")).unwrap();
     garbage.write_all(b"OPTIONS sip:sip.example SIP/2.0\r\n\r\n").unwrap();
     let mut alice = phone(&sipjab, &authority);
     assert_eq!(alice.register(ALICE, "sip:alice@192.0.2.1").unwrap().status(), 200);
@@ -98,7 +98,7 @@ fn a_changed_certificate_goes_live_and_a_broken_one_does_not() {
     sipjab.write("sip.pem", &next.sign("sip.example"));
     sipjab.logs(mark, "certificates live", PATIENCE).expect("it is read");
     phone(&sipjab, &next);
-    let address = sipjab.address("tls");
+    let address = sipjab.listener("tls:");
     assert!(SecureAgent::tls(address, "sip.example", &authority.client(None)).is_err());
     assert_eq!(alice.register(ALICE, "sip:alice@192.0.2.1").unwrap().status(), 200);
     sipjab.terminate();
@@ -112,7 +112,7 @@ fn a_client_gets_the_certificate_of_the_domain_that_it_names() {
     let sipjab = Sipjab::start(&setup);
     let config = authority.client(None);
     for (name, is_there) in [("sip.example", true), ("b.example", true), ("c.example", false)] {
-        let connected = SecureAgent::tls(sipjab.address("tls"), name, &config);
+        let connected = SecureAgent::tls(sipjab.listener("tls:"), name, &config);
         assert_eq!(connected.is_ok(), is_there, "{name}");
     }
     sipjab.terminate();
@@ -131,7 +131,7 @@ fn request_route() {
     let sipjab = Sipjab::start(&setup(&authority, script, more));
     let ask = |own: Option<String>| {
         let config = authority.client(own.as_deref());
-        let mut agent = SecureAgent::tls(sipjab.address("tls"), "sip.example", &config)?;
+        let mut agent = SecureAgent::tls(sipjab.listener("tls:"), "sip.example", &config)?;
         agent.ask(&Outgoing::new(ALICE, BOB, "who am I?"))
     };
     let partner = ask(Some(authority.sign("partner.example"))).unwrap();

@@ -34,8 +34,8 @@ fn is_reached(sipjab: &Sipjab, mut alice: SecureAgent, transport: &str) {
 
 #[test]
 fn a_phone_in_a_page_registers_and_is_reached_through_its_connection() {
-    let sipjab = Sipjab::start(&Setup::script(PHONES).listen(&["ws"], ""));
-    let alice = SecureAgent::ws(sipjab.address("ws"));
+    let sipjab = Sipjab::start(&Setup::script(PHONES).listen(&["ws:127.0.0.1:0"], ""));
+    let alice = SecureAgent::ws(sipjab.listener("ws:"));
     is_reached(&sipjab, alice, "WS");
     sipjab.process.wait_for("a phone over ws");
     // The page is closed, and its connection with it.
@@ -49,10 +49,10 @@ fn the_same_goes_over_tls() {
     let authority = Authority::new("ours");
     let setup = Setup::script(PHONES)
         .file("sip.pem", &authority.sign("sip.example"))
-        .listen(&["wss"], "[sip.tls]\ncertificate = \"sip.pem\"\n");
+        .listen(&["wss:127.0.0.1:0"], "[sip.tls]\ncertificate = \"sip.pem\"\n");
     let sipjab = Sipjab::start(&setup);
     let config = authority.client(None);
-    let alice = SecureAgent::wss(sipjab.address("wss"), "sip.example", &config);
+    let alice = SecureAgent::wss(sipjab.listener("wss:"), "sip.example", &config);
     is_reached(&sipjab, alice, "WSS");
     sipjab.terminate();
 }
@@ -60,16 +60,16 @@ fn the_same_goes_over_tls() {
 #[test]
 fn what_is_no_websocket_for_sip_is_refused_and_costs_nobody_else() {
     let rules = "[sip.websocket]\norigins = [\"https://phone.example\"]\n";
-    let sipjab = Sipjab::start(&Setup::script(PHONES).listen(&["ws"], rules));
+    let sipjab = Sipjab::start(&Setup::script(PHONES).listen(&["ws:127.0.0.1:0"], rules));
     let ask = |request: &str| {
-        let mut stream = TcpStream::connect(sipjab.address("ws")).unwrap();
+        let mut stream = TcpStream::connect(sipjab.listener("ws:")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the connection is closed in order");
         answer.lines().next().unwrap_or_default().to_owned()
     };
-    let mut alice = SecureAgent::ws(sipjab.address("ws"));
+    let mut alice = SecureAgent::ws(sipjab.listener("ws:"));
     assert_eq!(ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), "HTTP/1.1 426 Upgrade Required");
     let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";

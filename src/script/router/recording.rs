@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -114,6 +115,10 @@ impl Router for Recording {
 
     fn is_myself(&self, host: &str, _: Option<u16>) -> bool {
         host == "sip.example"
+    }
+
+    fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
+        Ok(source.local)
     }
 
     fn save(&self, _: &mut Route, table: &str) -> Result<bool, RouteError> {
