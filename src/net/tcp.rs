@@ -5,6 +5,7 @@ mod framer;
 mod handshake;
 mod port;
 mod queue;
+mod table;
 
 use std::fmt::Display;
 use std::io;
@@ -13,7 +14,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use ahash::HashMap;
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -26,6 +26,7 @@ pub use self::handshake::Layers;
 use self::handshake::{HandshakeError, Ready};
 pub use self::port::TcpPort;
 use self::queue::Queue;
+use self::table::{Attempt, Entry, Open, Slot, Table};
 use crate::sip::certificate::Certificate;
 use crate::sip::target::Target;
 use crate::sip::transport::{Source, Transport};
@@ -126,43 +127,6 @@ struct Shared {
     closing: Notify,
 }
 
-#[derive(Default)]
-struct Table {
-    peers: HashMap<Target, Peer>,
-    /// Connections that are open or in a handshake, those included whose place a newer one has taken.
-    open: usize,
-    /// The number of the last connection.
-    flow: u64,
-    is_closing: bool,
-}
-
-/// What an attempt to connect will tell.
-type Attempt = watch::Receiver<Option<Result<(), ConnectError>>>;
-
-enum Peer {
-    /// To the server of this name.
-    Connecting(Attempt, Box<str>),
-    Open(Open),
-}
-
-/// An open connection as others see it.
-struct Open {
-    queue: Arc<Queue>,
-    flow: u64,
-    /// Whom the peer has proved to be.
-    certificate: Option<Arc<Certificate>>,
-    is_ours: bool,
-}
-
-impl Open {
-    /// May requests for a server of this name take it? RFC 5922 §7.3 asks it of those that we have
-    /// opened; a client is reached by its connection alone.
-    fn is_for(&self, name: &str) -> bool {
-        let proved = self.certificate.as_ref().filter(|_| self.is_ours);
-        !self.queue.is_closed() && proved.is_none_or(|certificate| certificate.is_for(name))
-    }
-}
-
 impl Connections {
     /// No connections yet.
     pub fn new(limits: StreamLimits, layers: Layers) -> Self {
@@ -173,8 +137,8 @@ impl Connections {
     /// Queues a message on the connection to `to`, if there is one.
     pub fn send(&self, to: Target, bytes: Bytes) -> Result<(), SendError> {
         let queue = match self.lock().peers.get(&to) {
-            Some(Peer::Open(open)) => Arc::clone(&open.queue),
-            _ => return Err(SendError::NotConnected),
+            Some(open) => Arc::clone(&open.queue),
+            None => return Err(SendError::NotConnected),
         };
         queue.push(bytes)
     }
@@ -189,17 +153,11 @@ impl Connections {
         name: &str,
         receiver: Rc<dyn Receive>,
     ) -> Result<(), ConnectError> {
-        loop {
-            let attempt = self.attempt(to, name, &receiver)?;
-            let Some((mut attempt, is_for_name)) = attempt else { return Ok(()) };
-            let result = match attempt.wait_for(Option::is_some).await {
-                Ok(result) => result.clone().unwrap_or(Err(ConnectError::Closing)),
-                // The worker of the attempt has ended.
-                Err(_) => Err(ConnectError::Closing),
-            };
-            if is_for_name {
-                return result;
-            }
+        let Some(mut attempt) = self.attempt(to, name, receiver)? else { return Ok(()) };
+        match attempt.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or(Err(ConnectError::Closing)),
+            // The worker of the attempt has ended.
+            Err(_) => Err(ConnectError::Closing),
         }
     }
 
@@ -207,7 +165,7 @@ impl Connections {
     pub fn certificate(&self, source: Source) -> Option<Arc<Certificate>> {
         let from = Target { transport: source.transport, addr: source.peer };
         match self.lock().peers.get(&from) {
-            Some(Peer::Open(open)) if open.flow == source.flow => open.certificate.clone(),
+            Some(open) if open.flow == source.flow => open.certificate.clone(),
             _ => None,
         }
     }
@@ -229,11 +187,7 @@ impl Connections {
         {
             let mut table = self.lock();
             table.is_closing = true;
-            for peer in table.peers.values() {
-                if let Peer::Open(open) = peer {
-                    open.queue.close();
-                }
-            }
+            table.peers.values().for_each(|open| open.queue.close());
         }
         self.0.closing.notify_waiters();
         let all_ended = async {
@@ -250,53 +204,39 @@ impl Connections {
         }
     }
 
-    /// The attempt to wait for, and whether it is for this name; `None` when the connection is open.
+    /// The attempt to wait for; `None` when the connection is open.
     fn attempt(
         &self,
         to: Target,
         name: &str,
-        receiver: &Rc<dyn Receive>,
-    ) -> Result<Option<(Attempt, bool)>, ConnectError> {
+        receiver: Rc<dyn Receive>,
+    ) -> Result<Option<Attempt>, ConnectError> {
         let mut table = self.lock();
-        match table.peers.get(&to) {
-            Some(Peer::Open(open)) if open.is_for(name) => return Ok(None),
-            Some(Peer::Connecting(attempt, other)) => {
-                let is_for_name = to.transport == Transport::Tcp || **other == *name;
-                return Ok(Some((attempt.clone(), is_for_name)));
-            }
-            _ => {}
+        if table.peers.get(&to).is_some_and(|open| open.is_for(to, name)) {
+            return Ok(None);
+        }
+        let name = if to.transport.is_secure() { name.to_ascii_lowercase() } else { String::new() };
+        let key = (to, Box::from(name));
+        if let Some(attempt) = table.attempts.get(&key) {
+            return Ok(Some(attempt.clone()));
         }
         if matches!(to.transport, Transport::Ws | Transport::Wss) {
             return Err(ConnectError::NoWebSocket);
         }
         table.check(&self.0.limits)?;
         let (result, attempt) = watch::channel(None);
-        table.peers.insert(to, Peer::Connecting(attempt.clone(), name.into()));
-        let (connections, name, receiver) = (self.clone(), Box::from(name), Rc::clone(receiver));
+        table.attempts.insert(key.clone(), attempt.clone());
+        let connections = self.clone();
         task::spawn_local(async move {
+            let opened = tokio::select! {
+                opened = connections.establish(to, &key.1, receiver) => opened,
+                () = connections.closing() => Err(ConnectError::Closing),
+            };
+            connections.lock().attempts.remove(&key);
             // Nobody may be left to hear it.
-            let _ = result.send(Some(connections.open(to, name, receiver).await));
+            let _ = result.send(Some(opened));
         });
-        Ok(Some((attempt, true)))
-    }
-
-    async fn open(
-        &self,
-        to: Target,
-        name: Box<str>,
-        receiver: Rc<dyn Receive>,
-    ) -> Result<(), ConnectError> {
-        let result = tokio::select! {
-            result = self.establish(to, &name, receiver) => result,
-            () = self.closing() => Err(ConnectError::Closing),
-        };
-        if result.is_err() {
-            let mut table = self.lock();
-            if matches!(table.peers.get(&to), Some(Peer::Connecting(..))) {
-                table.peers.remove(&to);
-            }
-        }
-        result
+        Ok(Some(attempt))
     }
 
     async fn establish(
@@ -363,7 +303,7 @@ impl Connections {
         }
         // A peer that comes from one port to two of ours keeps the later connection. One of ours goes
         // on beside that to another name, until its replies have come and it is idle.
-        if let Some(Peer::Open(earlier)) = table.peers.insert(to, Peer::Open(open))
+        if let Some(earlier) = table.peers.insert(to, open)
             && !earlier.is_ours
         {
             earlier.queue.close();
@@ -398,51 +338,11 @@ impl Connections {
     }
 }
 
-impl Table {
-    /// Whether one more connection may be opened.
-    fn check(&self, limits: &StreamLimits) -> Result<(), ConnectError> {
-        match () {
-            () if self.is_closing => Err(ConnectError::Closing),
-            () if self.open >= limits.max_connections => Err(ConnectError::Limit),
-            () => Ok(()),
-        }
-    }
-}
-
 async fn serve(_slot: Slot, entry: Entry, ready: Ready, source: Source, receiver: Rc<dyn Receive>) {
     let limits = &entry.connections.0.limits;
     let connection = Connection::new(&entry.queue, source, limits, receiver);
     let end = connection.run(ready.stream, &ready.rest).await;
     tracing::debug!(peer = %source.peer, reason = %end, "connection closed");
-}
-
-/// A connection's part of the limit, given back when the connection is dropped.
-struct Slot(Connections);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.lock().open -= 1;
-        self.0.0.ended.notify_waiters();
-    }
-}
-
-/// The entry of an open connection, taken out when the connection is dropped, also by the worker's end.
-struct Entry {
-    connections: Connections,
-    queue: Arc<Queue>,
-    to: Target,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.queue.close();
-        let mut table = self.connections.lock();
-        if let Some(Peer::Open(open)) = table.peers.get(&self.to)
-            && Arc::ptr_eq(&open.queue, &self.queue)
-        {
-            table.peers.remove(&self.to);
-        }
-    }
 }
 
 #[cfg(test)]

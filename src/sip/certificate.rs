@@ -201,4 +201,20 @@ mod tests {
             assert_eq!(Certificate::parse(garbage), Err(CertificateError::Malformed));
         }
     }
+
+    #[test]
+    fn a_certificate_with_a_wrong_byte_or_end_is_survived() {
+        let params = CertificateParams::new(["a.example".to_owned()]).unwrap();
+        let good = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        for at in 0..good.der().len() {
+            assert!(Certificate::parse(&good.der()[..at]).is_err());
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bytes = good.der().to_vec();
+                bytes[at] ^= flip;
+                if let Ok(certificate) = Certificate::parse(&bytes) {
+                    assert!(!certificate.is_for("b.example"));
+                }
+            }
+        }
+    }
 }

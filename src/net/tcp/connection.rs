@@ -103,7 +103,8 @@ impl<'a> Connection<'a> {
             return end;
         }
         let mut heard = clock::now();
-        let mut timer = pin!(sleep_until((heard + self.quiet()).into()));
+        let deadline = self.deadline(framer.is_inside_message(), false);
+        let mut timer = pin!(sleep_until(deadline.unwrap_or(heard + self.quiet()).into()));
         loop {
             let was_inside = framer.is_inside_message();
             let taken = tokio::select! {

@@ -59,7 +59,7 @@ pub(super) enum HandshakeError {
     NoCertificate,
     #[error("the host is no name that a certificate could have")]
     BadName,
-    #[error("connections are made over TCP and TLS only")]
+    #[error("no connection is made over this transport")]
     Unsupported,
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -98,7 +98,7 @@ impl Layers {
                 Ok(Ready { stream: Box::new(tcp), rest: Vec::new(), certificate: None })
             }
             Transport::Tls => {
-                let tls = self.tls.as_ref().ok_or(HandshakeError::NoCertificate)?;
+                let tls = self.tls.as_ref().ok_or(HandshakeError::Unsupported)?;
                 let connect = connect_tls(tls, tcp, name);
                 timeout(tls.handshake(), connect).await.unwrap_or(Err(HandshakeError::Timeout))
             }

@@ -11,6 +11,7 @@ use super::*;
 use crate::clock;
 use crate::net::tcp::tests::{LIMITS, MESSAGE, Server, message, on_a_worker, recorder};
 use crate::net::tcp::{ConnectError, Connections, Layers};
+use crate::sip::target::Target;
 use crate::sip::transport::Transport;
 
 /// An authority, and a folder for what it signs.
@@ -166,16 +167,42 @@ async fn a_connection_to_one_domain_is_not_used_for_another() {
         let names = vec![dns("b.example"), dns("c.example")];
         let both = authority.sign_until("both.pem", names, 4000);
         let domains = vec![("d.example".into(), authority.sign("d.example"))];
-        let server = start(TlsSettings { domains, ..authority.server(both) });
+        let mut server = start(TlsSettings { domains, ..authority.server(both) });
         let connections = Connections::new(LIMITS, layers(authority.believed()));
-        let connect = |name| connections.connect(server.target(), name, recorder().0);
+        let target = server.target();
+        let connect = |name| connections.connect(target, name, recorder().0);
         for (name, expected) in [("b.example", 1), ("c.example", 1), ("d.example", 2)] {
             assert_eq!(connect(name).await, Ok(()), "{name}");
             assert_eq!(connections.len(), expected, "{name}");
         }
-        let refused = connect("e.example").await;
+        let (refused, open) = tokio::join!(connect("e.example"), connect("d.example"));
         assert!(matches!(refused, Err(ConnectError::Handshake(_))), "{refused:?}");
-        assert_eq!(connect("d.example").await, Ok(()));
+        assert_eq!(
+            (open, connections.len()),
+            (Ok(()), 2),
+            "a name that is refused changes nothing"
+        );
+        connections.send(target, MESSAGE.into()).unwrap();
+        server.refusal().await;
+        server.message().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_found_by_its_address_and_is_nobodys_server() {
+    on_a_worker(async {
+        let authority = Authority::new();
+        let mut server = start(authority.server(authority.sign("b.example")));
+        let mut client = client(authority.believed(), &server, "b.example").await.unwrap();
+        client.write_all(MESSAGE.as_bytes()).await.unwrap();
+        let (_, source) = server.message().await;
+        let to = Target { addr: source.peer, ..server.target() };
+        let connect = |name| server.connections.connect(to, name, recorder().0);
+        assert_eq!(connect("127.0.0.1").await, Ok(()));
+        let refused = connect("b.example").await;
+        assert!(matches!(refused, Err(ConnectError::Failed(_))), "{refused:?}");
+        assert_eq!(server.connections.len(), 1);
     })
     .await;
 }
