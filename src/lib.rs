@@ -11,6 +11,7 @@
 //! | [`engine`] | the driver: cores, script and sockets together; `receive.rs` is where to begin |
 //! | [`script`], [`modules`] | Rhai, and what a route may call |
 //! | [`net`] | every socket |
+//! | [`store`] | what outlives the process: SQLite or MySQL |
 //! | [`gateway`] | SIP ⇄ XMPP as pure functions over tables and small machines |
 //! | [`sip`], [`xmpp`] | the protocols, without IO and without a clock |
 //!
@@ -45,4 +46,5 @@ pub mod net;
 pub mod script;
 pub mod server;
 pub mod sip;
+pub mod store;
 pub mod xmpp;

@@ -8,6 +8,8 @@ use crate::config::{ParamError, Params};
 use crate::script::commons::Commons;
 use crate::script::module::{Exports, ModuleDef};
 
+#[path = "../modules/auth/auth.rs"]
+pub mod auth;
 #[path = "../modules/core/core.rs"]
 pub mod core;
 #[path = "../modules/maxfwd/maxfwd.rs"]
@@ -33,6 +35,7 @@ pub mod xmpp;
 
 /// Alphabetical; all are loaded, since one that is not called costs nothing.
 pub static ALL: &[&ModuleDef] = &[
+    &auth::MODULE,
     &core::MODULE,
     &maxfwd::MODULE,
     &nathelper::MODULE,

@@ -17,6 +17,7 @@ use crate::script::check::Checker;
 use crate::script::commons::Commons;
 use crate::script::export::Kind;
 use crate::script::import::Sources;
+use crate::store::StoreError;
 
 pub use layers::LayersError;
 
@@ -36,6 +37,9 @@ pub enum ServeError {
     /// TLS is not as it is configured.
     #[error(transparent)]
     Layers(#[from] LayersError),
+    /// The store cannot be opened, or does not fit.
+    #[error("the store")]
+    Store(#[from] StoreError),
     /// An address cannot be listened on.
     #[error("cannot listen on {listen}{}", in_use(.source))]
     Listen {

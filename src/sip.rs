@@ -4,6 +4,7 @@ mod body;
 pub mod certificate;
 mod cseq;
 pub mod dead_list;
+pub mod digest;
 mod edit;
 mod error;
 mod escape;

@@ -117,6 +117,7 @@ fn functions_with_example(code: &str) -> Vec<&str> {
 
 /// `f` of `fn f(` and of `f, LEVEL`, which a macro makes a function of.
 fn name_of(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("pub(super) ").unwrap_or(line);
     let name = match line.strip_prefix("fn ") {
         Some(rest) => rest.split('(').next()?,
         None => line.split_once(", ").filter(|(_, level)| is_word(level))?.0,

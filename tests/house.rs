@@ -14,8 +14,8 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("xmpp", &[]),
     ("gateway", &["sip", "xmpp"]),
     ("net", &["sip", "xmpp", "clock"]),
-    ("store", &["clock"]),
-    ("script", &["sip", "xmpp", "gateway", "clock", "config", "diagnostic"]),
+    ("store", &["clock", "config"]),
+    ("script", &["sip", "xmpp", "gateway", "store", "clock", "config", "diagnostic"]),
     ("modules", &["script", "sip", "xmpp", "gateway", "store", "config"]),
     (
         "engine",

@@ -170,11 +170,16 @@ impl Worker {
             return;
         };
         let (status, reason) = error.status();
+        let wait = error.retry_after().map(|wait| wait.as_secs().to_string());
+        let headers: &[(&str, &str)] = match &wait {
+            Some(wait) => &[("Retry-After", wait)],
+            None => &[],
+        };
         let Some(route) = route else {
             tracing::error!(%error, peer = %remains.source.peer, "a script run was lost");
             let Ok(Framed::Message(mut message)) = datagram(remains.bytes.clone()) else { return };
             if message.mark_source(remains.source.peer).is_ok() {
-                self.answer_stateless(&message, remains.source, status, reason, &[]);
+                self.answer_stateless(&message, remains.source, status, reason, headers);
             }
             return;
         };
@@ -186,9 +191,9 @@ impl Worker {
         match route.key.filter(|_| route.has_transaction) {
             Some(key) => {
                 // The transaction may be over by now; then its client has given up.
-                let _ = self.answer(&route.message, &key, status, reason, &[]);
+                let _ = self.answer(&route.message, &key, status, reason, headers);
             }
-            None => self.answer_stateless(&route.message, route.source, status, reason, &[]),
+            None => self.answer_stateless(&route.message, route.source, status, reason, headers),
         }
     }
 }

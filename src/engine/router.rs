@@ -4,6 +4,7 @@ use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::relay::Tried;
@@ -20,7 +21,8 @@ use crate::xmpp::StanzaError;
 
 impl Router for Worker {
     fn reply_stateless(&self, route: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
-        self.send_stateless(&route.message, route.source, status, reason, &[])
+        let headers = with_own(route, &[]);
+        self.send_stateless(&route.message, route.source, status, reason, &headers)
     }
 
     fn new_transaction(&self, route: &mut Route) -> Result<(), RouteError> {
@@ -41,7 +43,7 @@ impl Router for Worker {
             .key
             .filter(|_| route.has_transaction)
             .ok_or(RouteError::State { function: "reply", reason: "there is no transaction" })?;
-        self.answer(&route.message, &key, status, reason, headers)
+        self.answer(&route.message, &key, status, reason, &with_own(route, headers))
     }
 
     fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>> {
@@ -128,6 +130,15 @@ impl Router for Worker {
     fn peer_certificate(&self, source: Source) -> Option<Arc<Certificate>> {
         self.shared.connections.certificate(source)
     }
+}
+
+/// The headers of a reply, and those that the script has added to all replies.
+fn with_own<'r>(
+    route: &'r Route,
+    headers: &[(&'r str, &'r str)],
+) -> SmallVec<[(&'r str, &'r str); 4]> {
+    let own = route.reply_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    headers.iter().copied().chain(own).collect()
 }
 
 impl Worker {

@@ -5,13 +5,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashMap;
 
+use crate::store::Store;
+
 /// The shared state of all modules, one part for each type. Clones share it.
 #[derive(Clone, Default)]
 pub struct Commons {
     parts: Arc<Mutex<AHashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
+    store: Option<Store>,
 }
 
 impl Commons {
+    /// Nothing yet but the database.
+    pub fn with_store(store: Store) -> Self {
+        Self { store: Some(store), ..Self::default() }
+    }
+
+    /// The database; none where a script is only checked.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
     /// The part of this type, made by the first who asks for it.
     pub fn part<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);

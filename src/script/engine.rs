@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use rhai::module_resolvers::StaticModuleResolver;
 use rhai::{
@@ -106,6 +107,14 @@ impl ScriptError {
         match self {
             Self::Function { error, .. } => error.status(),
             Self::Script { .. } | Self::Panicked(_) => (500, "Server Internal Error"),
+        }
+    }
+
+    /// How long the client should wait before it asks again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Function { error, .. } => error.retry_after(),
+            Self::Script { .. } | Self::Panicked(_) => None,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Why a function could not do what the route asked, and the reply that follows.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use super::export::{Kind, Kinds};
 use crate::sip::{EditError, HeaderError, UriError};
+use crate::store::StoreError;
 
 /// Why a script function could not do its work.
 ///
@@ -84,6 +87,9 @@ pub enum RouteError {
     /// A limit of ours is reached.
     #[error("{0} is at its limit")]
     Overload(&'static str),
+    /// The store did not do what it was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The configuration lacks what the function needs.
     #[error("{0}")]
     NotConfigured(&'static str),
@@ -100,6 +106,7 @@ impl RouteError {
             Self::Uri { .. } => (400, "Bad URI"),
             Self::TooManyHops => (483, "Too Many Hops"),
             Self::Unreachable { status, .. } => (*status, crate::sip::standard_reason(*status)),
+            Self::Store(error) if error.retry_after().is_some() => (503, "Service Unavailable"),
             Self::Overload(_) => (503, "Service Unavailable"),
             Self::Unsupported(_) => (501, "Not Implemented"),
             Self::Deadline
@@ -108,7 +115,29 @@ impl RouteError {
             | Self::BadArgument { .. }
             | Self::Edit(_)
             | Self::State { .. }
+            | Self::Store(_)
             | Self::NotConfigured(_) => (500, "Server Internal Error"),
         }
+    }
+
+    /// How long the client should wait before it asks again, for Retry-After (RFC 3261 §20.33).
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_slow_is_asked_again_and_a_wrong_statement_is_not() {
+        let slow = RouteError::from(StoreError::Timeout);
+        assert_eq!((slow.status().0, slow.retry_after().is_some()), (503, true));
+        let wrong = RouteError::from(StoreError::Refused("no such table: x".to_owned()));
+        assert_eq!((wrong.status().0, wrong.retry_after()), (500, None));
     }
 }

@@ -14,6 +14,7 @@ use super::error::RouteError;
 use super::export::{Catalogue, Export, Kind, Kinds, ParamType};
 use super::route::Route;
 use crate::config::{ParamError, Params};
+use crate::store::{Store, Table};
 
 /// A module of the server: its name in `[modules.NAME]`, and how it is loaded.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,7 @@ type Registration = Box<dyn Fn(&mut Engine)>;
 pub struct Exports {
     exports: Vec<Export>,
     registrations: Vec<Registration>,
+    tables: Vec<Table>,
     commons: Commons,
 }
 
@@ -50,6 +52,24 @@ impl Exports {
     /// State that the workers share: theirs when another worker has made it, else what `make` gives.
     pub fn common<T: std::any::Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         self.commons.part(make)
+    }
+
+    /// The database; none where a script is only checked.
+    pub fn store(&self) -> Option<Store> {
+        self.commons.store().cloned()
+    }
+
+    /// Has the store make this table or look at it, before anything runs.
+    pub fn table(&mut self, table: &Table) -> &mut Self {
+        if !self.tables.contains(table) {
+            self.tables.push(table.clone());
+        }
+        self
+    }
+
+    /// The tables that modules need.
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
     }
 
     /// Exports that get `config` as their second argument.

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::route::Route;
+use super::route::{Authentication, Route};
+use crate::sip::digest::Outcome;
 use crate::sip::{HeaderId, NameAddr, Uri};
 
 /// Writes the value of one variable.
@@ -59,6 +60,8 @@ const VARIABLES: &[(&str, &str, Read)] = &[
     ("cT", "Content-Type", |r, out| header(r, HeaderId::ContentType, out)),
     ("cl", "Content-Length", |r, out| header(r, HeaderId::ContentLength, out)),
     ("ua", "User-Agent", |r, out| header(r, HeaderId::UserAgent, out)),
+    ("au", "username that the credentials prove", |r, out| proved(r, |it| &it.username, out)),
+    ("ar", "realm of the credentials", |r, out| proved(r, |it| &it.realm, out)),
     ("mb", "the whole message", |r, out| {
         out.push_str(&String::from_utf8_lossy(&r.message.to_bytes()));
     }),
@@ -151,6 +154,14 @@ fn from(route: &Route, write: fn(&NameAddr<'_>, &mut String), out: &mut String) 
 fn to(route: &Route, write: fn(&NameAddr<'_>, &mut String), out: &mut String) {
     if let Ok(address) = route.message.to() {
         write(&address, out);
+    }
+}
+
+fn proved(route: &Route, part: fn(&Authentication) -> &str, out: &mut String) {
+    if let Some(found) = &route.authentication
+        && found.outcome == Outcome::Ok
+    {
+        out.push_str(part(found));
     }
 }
 

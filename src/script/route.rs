@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, ImmutableString};
 
@@ -11,11 +11,13 @@ use super::error::RouteError;
 use super::export::Kind;
 use super::fiber;
 use super::router::{Router, Verdict};
+use crate::clock;
+use crate::sip::digest::Outcome;
 use crate::sip::proxy::loose_route::Followed;
 use crate::sip::proxy::record_route::RecordRoute;
 use crate::sip::transaction::ServerKey;
 use crate::sip::transport::Source;
-use crate::sip::{Message, NameAddr, Uri};
+use crate::sip::{HeaderId, Message, NameAddr, Uri};
 use crate::xmpp::Stanza;
 
 /// The stanza behind a message that came from XMPP.
@@ -25,6 +27,19 @@ pub struct FromXmpp {
     pub stanza: Stanza,
     /// An error went back to its sender.
     pub is_refused: bool,
+}
+
+/// What the credentials of a request have shown: `www_authorize` and its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authentication {
+    /// Whether they prove who sent the request, or why not.
+    pub outcome: Outcome,
+    /// The username as the credentials have it; empty unless it is proved.
+    pub username: ImmutableString,
+    /// The realm that asked for credentials.
+    pub realm: ImmutableString,
+    /// Where the credentials stand.
+    pub header: HeaderId,
 }
 
 /// One more way that a request shall go (RFC 3261 §16.5): a branch of its own.
@@ -79,6 +94,10 @@ pub struct Route {
     pub flags: u32,
     /// The variables of the message: `set_avp`.
     pub variables: BTreeMap<ImmutableString, Dynamic>,
+    /// Headers that the replies to the message carry: `append_to_reply`.
+    pub reply_headers: Vec<(ImmutableString, ImmutableString)>,
+    /// Who sent the request, when the script has asked.
+    pub authentication: Option<Authentication>,
     /// What the last gateway function said of the message's fate.
     pub verdict: Verdict,
     /// What finds the transaction of the request; a stanza has none.
@@ -129,6 +148,8 @@ impl Route {
             received: None,
             flags: 0,
             variables: BTreeMap::new(),
+            reply_headers: Vec::new(),
+            authentication: None,
             verdict: Verdict::default(),
             key,
             has_transaction: false,
@@ -144,6 +165,16 @@ impl Route {
     /// The server.
     pub fn router(&self) -> Rc<dyn Router> {
         self.router.clone()
+    }
+
+    /// The time, for functions that count or forget.
+    pub fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    /// The time since 1970, for what leaves the process.
+    pub fn unix_time(&self) -> Duration {
+        clock::unix_time()
     }
 
     /// The Request-URI.

@@ -21,12 +21,14 @@ use crate::net::dns::{DnsError, Resolver};
 use crate::net::tcp::{Connections, Layers, StreamLimits, TcpPort};
 use crate::net::tls::Tls;
 use crate::net::udp::UdpPort;
+use crate::script::commons::Commons;
 use crate::script::engine::Bundle;
 use crate::script::import::Sources;
 use crate::script::reload::Watch;
 use crate::sip::Limits;
 use crate::sip::location::LocationLimits;
 use crate::sip::transport::Transport;
+use crate::store::Store;
 
 /// Mail that may wait for a worker.
 const MAILBOX: usize = 16 * 1024;
@@ -49,9 +51,12 @@ pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     let runtime = runtime.map_err(system("a runtime"))?;
     let _inside = runtime.enter();
     let held = listeners(&config)?;
+    let tables = modules::load(&config.modules, &Commons::default())?;
+    let store = Store::open(&config.store, tables.tables())?;
     let (senders, mailboxes): (Vec<_>, Vec<_>) =
         (0..config.workers.get()).map(|_| mpsc::channel(MAILBOX)).unzip();
-    let shared = Arc::new(shared(&config, &held, senders, layers)?);
+    let commons = Commons::with_store(store);
+    let shared = Arc::new(shared(&config, &held, senders, layers, commons)?);
     for (id, mailbox) in (0..).zip(mailboxes) {
         start_worker(id, &shared, &sources, mailbox)?;
     }
@@ -76,6 +81,7 @@ fn shared(
     held: &[Held],
     mailboxes: Vec<mpsc::Sender<Mail>>,
     layers: Layers,
+    commons: Commons,
 ) -> Result<Shared, ServeError> {
     let limits = &config.sip.limits;
     let framing = Limits {
@@ -114,7 +120,7 @@ fn shared(
         listeners: held.iter().map(|held| (held.transport, held.local)).collect(),
         is_draining: Default::default(),
         refusals: Default::default(),
-        commons: Default::default(),
+        commons,
         tags: ahash::RandomState::new(),
         run: rand::random(),
         serial: Default::default(),
@@ -245,6 +251,11 @@ async fn control(shared: &Shared, mut watches: Watches) -> io::Result<()> {
     // A stream that does not close in time is cut by our end.
     let _ = tokio::time::timeout(CLOSING, tell_all(shared, Mail::Close)).await;
     shared.connections.close_all(CLOSING).await;
+    if let Some(store) = shared.commons.store()
+        && let Err(error) = store.execute(Vec::new()).await
+    {
+        tracing::warn!(%error, "the last changes may not be stored");
+    }
     for (reason, count) in shared.refusals.totals() {
         tracing::info!(reason, count, "refused in all");
     }

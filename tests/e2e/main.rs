@@ -21,6 +21,7 @@ mod xml;
 mod xmpp_client;
 
 // the plays
+mod auth;
 mod bad_script;
 mod bad_sip;
 mod bad_xmpp;

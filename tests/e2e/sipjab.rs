@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::peer::{COMPONENT, SECRET};
-use crate::process::{PATIENCE, Process};
+use crate::process::{PATIENCE, Process, find};
 
 /// The gateway script that ships.
 const GATEWAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/gateway.rhai");
@@ -62,6 +62,12 @@ impl Setup {
     /// When the SIP sender is answered.
     pub(crate) fn reply(mut self, when: &str) -> Self {
         self.xmpp += &format!("reply = \"{when}\"\n");
+        self
+    }
+
+    /// Further tables, or parameters of modules, as they stand in the configuration.
+    pub(crate) fn with(mut self, tables: &str) -> Self {
+        self.tables += tables;
         self
     }
 
@@ -146,6 +152,15 @@ impl Sipjab {
     /// The address that the program says it listens at, of the first listener that begins so.
     pub(crate) fn listener(&self, scheme: &str) -> SocketAddr {
         listener(&self.process.lines().join("\n"), scheme)
+    }
+
+    /// Changes the database behind the program's back, as an operator does.
+    pub(crate) fn sql(&self, statements: &str) {
+        let path = self.folder.path().join("sipjab.db");
+        let mut command = Command::new(find("sqlite3", "sqlite3"));
+        let output = command.arg("-cmd").arg(".timeout 10000").arg(path).arg(statements).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "sqlite3: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Overwrites the script, as an editor does.

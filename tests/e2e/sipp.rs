@@ -12,6 +12,18 @@ use crate::process::find;
 
 /// Plays `scenario` against `target`: so many calls at so many per second, all of them good.
 pub(crate) fn play(scenario: &str, transport: &str, calls: u32, rate: u32, target: SocketAddr) {
+    play_with(scenario, transport, calls, rate, target, &[]);
+}
+
+/// Like [`play`] with further arguments of SIPp's.
+pub(crate) fn play_with(
+    scenario: &str,
+    transport: &str,
+    calls: u32,
+    rate: u32,
+    target: SocketAddr,
+    arguments: &[&str],
+) {
     let folder = TempDir::with_prefix("sipjab-sipp-").unwrap();
     let errors = folder.path().join("errors.log");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sipp").join(scenario);
@@ -22,6 +34,7 @@ pub(crate) fn play(scenario: &str, transport: &str, calls: u32, rate: u32, targe
         .args(["-i", "127.0.0.1", "-p", &port::free().to_string(), "-nostdin"])
         .args(["-timeout", "60s", "-timeout_error", "-trace_err", "-error_file"])
         .arg(&errors)
+        .args(arguments)
         .arg(target.to_string())
         .current_dir(folder.path())
         .output()

@@ -59,9 +59,16 @@ impl Recording {
     }
 }
 
+/// The headers that a reply carries, in one line.
+fn lines(route: &Route, headers: &[(&str, &str)]) -> String {
+    let own = route.reply_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let all = headers.iter().copied().chain(own);
+    all.map(|(name, value)| format!(" {name}: {value}")).collect()
+}
+
 impl Router for Recording {
-    fn reply_stateless(&self, _: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
-        self.note(format!("sl {status} {reason}"));
+    fn reply_stateless(&self, route: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
+        self.note(format!("sl {status} {reason}{}", lines(route, &[])));
         Ok(())
     }
 
@@ -73,13 +80,12 @@ impl Router for Recording {
 
     fn reply(
         &self,
-        _: &Route,
+        route: &Route,
         status: u16,
         reason: &str,
         headers: &[(&str, &str)],
     ) -> Result<(), RouteError> {
-        let headers = headers.iter().map(|(name, value)| format!(" {name}: {value}"));
-        self.note(format!("reply {status} {reason}{}", headers.collect::<String>()));
+        self.note(format!("reply {status} {reason}{}", lines(route, headers)));
         Ok(())
     }
 
