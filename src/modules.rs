@@ -45,6 +45,8 @@ pub mod siputils;
 pub mod sl;
 #[path = "../modules/textops/textops.rs"]
 pub mod textops;
+#[path = "../modules/tls/tls.rs"]
+pub mod tls;
 #[path = "../modules/tm/tm.rs"]
 pub mod tm;
 #[path = "../modules/uri_db/uri_db.rs"]
@@ -72,6 +74,7 @@ pub static ALL: &[&ModuleDef] = &[
     &siputils::MODULE,
     &sl::MODULE,
     &textops::MODULE,
+    &tls::MODULE,
     &tm::MODULE,
     &uri_db::MODULE,
     &xmpp::MODULE,

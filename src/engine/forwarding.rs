@@ -27,7 +27,7 @@ use crate::sip::proxy::record_route::RecordRoute;
 use crate::sip::proxy::{self, BranchOutcome, ResponseContext, TargetSet};
 use crate::sip::target::Target;
 use crate::sip::transaction::{Branch, ServerKey};
-use crate::sip::transport::{Source, Transport};
+use crate::sip::transport::Source;
 use crate::sip::{Message, Method};
 
 /// How long a destination that failed is tried after all others.
@@ -399,14 +399,11 @@ impl Worker {
         leg: usize,
     ) -> Result<bool, RouteError> {
         let mut failure = None;
-        while let Some(target) = forwarding.next_address(leg) {
-            if target.transport != Transport::Udp {
-                let opened = self.shared.connections.connect(target.addr, self.this()).await;
-                if let Err(error) = opened {
-                    self.dead.borrow_mut().bury(clock::now(), target, BURIED);
-                    failure = Some(error.to_string());
-                    continue;
-                }
+        while let Some((host, target)) = forwarding.next_address(leg) {
+            if let Err(error) = self.open_way(&host, target).await {
+                self.dead.borrow_mut().bury(clock::now(), target, BURIED);
+                failure = Some(error.to_string());
+                continue;
             }
             let state = &mut *forwarding.state.borrow_mut();
             if !state.context.is_open(leg) {
@@ -454,8 +451,11 @@ impl Forwarding {
         (state.request.clone(), state.followed.is_some(), recording)
     }
 
-    fn next_address(&self, leg: usize) -> Option<Target> {
-        self.state.borrow_mut().legs[leg].as_mut()?.others.pop_front()
+    /// Where a branch goes next, and the host that it asked for.
+    fn next_address(&self, leg: usize) -> Option<(String, Target)> {
+        let state = &mut *self.state.borrow_mut();
+        let entry = state.legs[leg].as_mut()?;
+        Some((entry.outbound.host().to_owned(), entry.others.pop_front()?))
     }
 
     fn leaving(&self) -> Leaving {

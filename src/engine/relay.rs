@@ -8,6 +8,7 @@ use super::record_route::Recording;
 use super::transactions::{Destination, User, Waits};
 use super::worker::Worker;
 use crate::gateway::{MAX_PAGER, VIA_RESERVE};
+use crate::net::tcp::ConnectError;
 use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
@@ -47,6 +48,11 @@ impl Outbound {
     pub(super) fn new(message: Message, next_hop: String, user: User) -> Self {
         let leaving = Leaving::default();
         Self { message, next_hop, user, needs_stream: false, leaving, recording: None }
+    }
+
+    /// The host of the URI that says where it goes.
+    pub(super) fn host(&self) -> &str {
+        Uri::parse(&self.next_hop).map_or("", |uri| uri.host())
     }
 
     /// Room for what is written into the request when its way is known.
@@ -103,17 +109,21 @@ impl Worker {
         for target in targets {
             for transport in self.ways(outbound, target) {
                 let target = Target { transport, ..target };
-                if transport != Transport::Udp {
-                    let opened = self.shared.connections.connect(target.addr, self.this()).await;
-                    if let Err(error) = opened {
-                        failure = unreachable(outbound, 503, error);
-                        continue;
-                    }
+                match self.open_way(outbound.host(), target).await {
+                    Ok(()) => return self.transmit(outbound, target).map(drop),
+                    Err(error) => failure = unreachable(outbound, 503, error),
                 }
-                return self.transmit(outbound, target).map(drop);
             }
         }
         Err(failure)
+    }
+
+    /// Waits for the connection that a target needs, which must belong to `host` where that can be proved.
+    pub(super) async fn open_way(&self, host: &str, target: Target) -> Result<(), ConnectError> {
+        match target.transport {
+            Transport::Udp => Ok(()),
+            _ => self.shared.connections.connect(target, host, self.this()).await,
+        }
     }
 
     /// RFC 3261 §18.1.1: a long request leaves over TCP, and over UDP only when TCP is refused.
@@ -126,7 +136,8 @@ impl Worker {
         let is_explicit = uri.is_some_and(|uri| uri.has_param("transport"));
         let length = outbound.message.to_bytes().len() + outbound.reserve();
         let choice = match outbound.needs_stream {
-            true => [Some(Transport::Tcp), None],
+            true if target.transport == Transport::Udp => [Some(Transport::Tcp), None],
+            true => [Some(target.transport), None],
             false => {
                 let choice = for_size(target.transport, is_explicit, length, None);
                 [Some(choice.first), choice.fallback]

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -19,6 +20,7 @@ use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{Route, Target};
 use crate::script::router::{Router, Saving, Verdict, Waiting};
+use crate::sip::certificate::Certificate;
 use crate::sip::transaction::{ServerInput, ServerKey};
 use crate::sip::transport::Source;
 use crate::sip::{Message, Method, proxy};
@@ -189,6 +191,10 @@ impl Router for Worker {
 
     fn unique_id(&self) -> String {
         self.shared.unique_id()
+    }
+
+    fn peer_certificate(&self, source: Source) -> Option<Arc<Certificate>> {
+        self.shared.connections.certificate(source)
     }
 }
 

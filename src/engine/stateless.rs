@@ -55,14 +55,10 @@ impl Worker {
         for target in self.targets(outbound).await? {
             for transport in self.ways(outbound, target) {
                 let target = Target { transport, ..target };
-                if transport != Transport::Udp {
-                    let opened = self.shared.connections.connect(target.addr, self.this()).await;
-                    if let Err(error) = opened {
-                        failure = unreachable(outbound, 503, error);
-                        continue;
-                    }
+                match self.open_way(outbound.host(), target).await {
+                    Ok(()) => return self.transmit_stateless(outbound, target),
+                    Err(error) => failure = unreachable(outbound, 503, error),
                 }
-                return self.transmit_stateless(outbound, target);
             }
         }
         Err(failure)

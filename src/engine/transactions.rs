@@ -14,6 +14,7 @@ use super::stateless::STATELESS;
 use super::worker::Worker;
 use crate::clock;
 use crate::script::error::RouteError;
+use crate::sip::target::Target;
 use crate::sip::transaction::{Branch, Event, Fired, Patience, Refused, ServerKey, Step, Table};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{Body, HeaderId, Message, Method, reply};
@@ -404,7 +405,8 @@ impl Worker {
             let port = self.udp.get(to.port);
             return port.inspect(|port| port.send(to.peer, bytes)).is_some();
         }
-        let sent = self.shared.connections.send(to.peer, bytes);
+        let target = Target { transport: to.transport, addr: to.peer };
+        let sent = self.shared.connections.send(target, bytes);
         sent.inspect_err(|error| tracing::debug!(%error, peer = %to.peer, "cannot send")).is_ok()
     }
 

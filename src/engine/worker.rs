@@ -1,6 +1,8 @@
 //! One worker: a thread with its own sockets, script, transactions and timers.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
@@ -90,10 +92,7 @@ impl Worker {
             last_heard: Cell::new(now),
             alarm: Cell::new(None),
             alarm_changed: Notify::new(),
-            supported: Supported {
-                transports: vec![Transport::Udp, Transport::Tcp],
-                families: Families::V4First,
-            },
+            supported: Supported { transports: transports(&shared), families: Families::V4First },
             this: this.clone(),
             shared,
         })
@@ -190,6 +189,15 @@ impl Worker {
     }
 }
 
+/// What we can send with. A WebSocket must be open, so that one of ours must listen for it.
+fn transports(shared: &Shared) -> Vec<Transport> {
+    let listens = |wanted| shared.listeners.iter().any(|(transport, _)| *transport == wanted);
+    let mut transports = vec![Transport::Udp, Transport::Tcp];
+    transports.extend(shared.config.sip.tls.as_ref().map(|_| Transport::Tls));
+    transports.extend([Transport::Ws, Transport::Wss].into_iter().filter(|it| listens(*it)));
+    transports
+}
+
 impl Receive for Worker {
     fn receive(&self, bytes: Bytes, source: Source) {
         Worker::receive(self, bytes, source);
@@ -205,5 +213,9 @@ impl Receive for Worker {
         let message = refused.filter(Message::is_request)?;
         let (status, reason) = error.status();
         self.build_reply(&message, status, reason, &[]).ok()
+    }
+
+    fn refuse_connection(&self, reason: &'static str, peer: SocketAddr, detail: &dyn Display) {
+        self.shared.refusals.note(reason, peer, detail);
     }
 }

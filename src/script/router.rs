@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::error::RouteError;
 use super::route::{Route, Target};
 use crate::gateway::OutgoingStanza;
 use crate::sip::Message;
+use crate::sip::certificate::Certificate;
 use crate::sip::transport::Source;
 use crate::xmpp::StanzaError;
 
@@ -123,6 +125,9 @@ pub trait Router {
 
     /// A word that no other message of ours has.
     fn unique_id(&self) -> String;
+
+    /// The certificate that the sender of a message has proved to have over TLS.
+    fn peer_certificate(&self, source: Source) -> Option<Arc<Certificate>>;
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "real processes are waited for in real time")]
 
 // the cast
+mod certificates;
 mod component;
 mod fake_server;
 mod load;
@@ -12,6 +13,7 @@ mod peer;
 mod phone;
 mod port;
 mod process;
+mod secure_agent;
 mod sip;
 mod sip_agent;
 mod sipjab;
@@ -25,6 +27,7 @@ mod auth;
 mod bad_script;
 mod bad_sip;
 mod bad_xmpp;
+mod baresip;
 mod calls;
 mod cancel;
 mod errors;
@@ -43,6 +46,8 @@ mod restart;
 mod rfc3261;
 mod shutdown;
 mod store;
+mod tls;
 mod torture;
 mod ways;
+mod websocket;
 mod with_sipp;

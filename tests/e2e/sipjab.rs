@@ -34,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) tables: String,
     /// The lines of `[store]`.
     pub(crate) store: String,
+    /// Further files: name and text.
+    pub(crate) files: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -47,6 +49,7 @@ impl Setup {
             xmpp: String::new(),
             tables: String::new(),
             store: STORE.to_owned(),
+            files: Vec::new(),
         }
     }
 
@@ -83,6 +86,19 @@ impl Setup {
     /// The round trip that all timers of RFC 3261 §17 follow from.
     pub(crate) fn t1(mut self, t1: &str) -> Self {
         self.tables += &format!("[sip.timers]\nt1 = \"{t1}\"\n");
+        self
+    }
+
+    /// A file beside the script.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.into(), text.into()));
+        self
+    }
+
+    /// Listens here as well, and adds tables for it.
+    pub(crate) fn listen(mut self, addresses: &[&'static str], tables: &str) -> Self {
+        self.listen.extend(addresses);
+        self.tables += tables;
         self
     }
 
@@ -124,7 +140,11 @@ pub(crate) struct Sipjab {
 impl Sipjab {
     /// Starts the program and waits until its listeners are bound.
     pub(crate) fn start(setup: &Setup) -> Self {
-        Self::start_in(folder_with(&setup.configuration(), &setup.script))
+        let folder = folder_with(&setup.configuration(), &setup.script);
+        for (name, text) in &setup.files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        Self::start_in(folder)
     }
 
     fn start_in(folder: TempDir) -> Self {
@@ -174,7 +194,12 @@ impl Sipjab {
 
     /// Overwrites the script, as an editor does.
     pub(crate) fn write_script(&self, script: &str) {
-        fs::write(self.folder.path().join("route.rhai"), script).unwrap();
+        self.write("route.rhai", script);
+    }
+
+    /// Overwrites a file beside the script.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).unwrap();
     }
 
     /// Waits for `words` in the log after `mark`.

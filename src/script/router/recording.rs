@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{FromXmpp, Route, Target};
 use crate::sip::Message;
+use crate::sip::certificate::Certificate;
 use crate::sip::transaction::KeySeed;
 use crate::sip::transport::{Source, Transport};
 use crate::xmpp::{Stanza, StanzaError};
@@ -30,6 +32,8 @@ pub(crate) struct Recording {
     pub(crate) verdict: RefCell<Option<Verdict>>,
     /// What becomes of relayed messages.
     pub(crate) relay_error: RefCell<Option<RouteError>>,
+    /// What every sender has proved to have.
+    pub(crate) certificate: RefCell<Option<Arc<Certificate>>>,
     /// Relays and stanzas wait as long as this is set.
     pub(crate) is_busy: Rc<Cell<bool>>,
 }
@@ -176,6 +180,10 @@ impl Router for Recording {
 
     fn unique_id(&self) -> String {
         "unique".to_owned()
+    }
+
+    fn peer_certificate(&self, _: Source) -> Option<Arc<Certificate>> {
+        self.certificate.borrow().clone()
     }
 }
 
