@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use super::error::RouteError;
-use super::route::{Route, Target};
+use super::route::{Listener, Route, Target};
 use crate::gateway::OutgoingStanza;
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
-use crate::sip::transport::Source;
+use crate::sip::transport::{Source, Transport};
 use crate::xmpp::StanzaError;
 
 /// What is known of a message that went to the other network, as the reply that tells it.
@@ -108,6 +108,14 @@ pub trait Router {
 
     /// Is this host, with this port or the scheme's own, ours?
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool;
+
+    /// The first listener of ours at this address; of this transport and at this port where they are given.
+    fn listener(
+        &self,
+        transport: Option<Transport>,
+        ip: IpAddr,
+        port: Option<u16>,
+    ) -> Option<Listener>;
 
     /// Our address as the peer of `source` reaches it, also for new connections.
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError>;

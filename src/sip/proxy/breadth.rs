@@ -1,6 +1,6 @@
 //! Max-Breadth: how many copies of a request may be under way at once (RFC 5393 §5).
 
-use crate::sip::{EditError, Message};
+use crate::sip::{EditError, HeaderRef, Message};
 
 /// The breadth of a request that names none, and the most that we take (RFC 5393 §5.3.3).
 pub const MAX_BREADTH: u32 = 60;
@@ -14,13 +14,14 @@ pub fn incoming_breadth(request: &Message) -> u32 {
     named.map_or(MAX_BREADTH, |breadth| breadth.min(MAX_BREADTH))
 }
 
-/// Gives a copy its share of the breadth. A header that says so already is left alone.
+/// Gives a copy its share of the breadth, in a single header. One that says so already is left alone.
 pub fn set_breadth(copy: &mut Message, share: u32) -> Result<(), EditError> {
     let value = share.to_string();
-    match copy.header_named(NAME) {
-        Some(named) if named == value.as_bytes() => Ok(()),
-        Some(_) => copy.set_header(NAME, &value),
-        None => copy.append_header(NAME, &value),
+    let says_so = copy.header_named(NAME) == Some(value.as_bytes());
+    let is_named = |header: &HeaderRef<'_>| header.name.eq_ignore_ascii_case(NAME.as_bytes());
+    match says_so && copy.headers().filter(is_named).count() == 1 {
+        true => Ok(()),
+        false => copy.set_header(NAME, &value),
     }
 }
 
@@ -53,6 +54,9 @@ mod tests {
         let mut copy = request("Max-Breadth: 100\r\nMax-Breadth: 7\r\n");
         set_breadth(&mut copy, 30).unwrap();
         assert_eq!(copy.to_bytes(), "INVITE sip:a SIP/2.0\r\nMax-Breadth: 30\r\n\r\n");
+        let mut copy = request("Max-Breadth: 9\r\nmax-breadth: 8\r\n");
+        set_breadth(&mut copy, 9).unwrap();
+        assert_eq!(copy.to_bytes(), "INVITE sip:a SIP/2.0\r\nMax-Breadth: 9\r\n\r\n");
         let mut copy = request("");
         set_breadth(&mut copy, 60).unwrap();
         assert_eq!(copy.header_named("Max-Breadth"), Some(&b"60"[..]));
