@@ -84,9 +84,13 @@ fn t_reply(
 /// try { t_relay(); } catch (e) { t_reply(e.status, e.reason); }
 /// ```
 fn t_relay(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
-    let relayed = route.router().relay(route);
+    let router = route.router();
+    let relayed = router.relay(route);
     route.wait(relayed)??;
     route.is_relayed = true;
+    if route.armed.as_ref().is_some_and(|armed| armed.branch.is_some()) {
+        router.recall(route);
+    }
     Ok(true)
 }
 

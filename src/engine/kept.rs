@@ -46,7 +46,12 @@ impl Kept {
         if !(self.variables.is_empty() && route.variables.is_empty()) {
             self.variables.clone_from(&route.variables);
         }
-        self.reply_headers.clone_from(&route.reply_headers);
+        // A branch_route may have added others while this route has waited for it.
+        for header in &route.reply_headers {
+            if !self.reply_headers.contains(header) {
+                self.reply_headers.push(header.clone());
+            }
+        }
         if matches!(route.kind, Kind::Request | Kind::Failure) {
             self.record_route.clone_from(&route.record_route);
             self.record_route_params.clone_from(&route.record_route_params);

@@ -83,6 +83,15 @@ impl Router for Worker {
         }
     }
 
+    fn recall(&self, route: &mut Route) {
+        let key = route.key.filter(|_| route.has_transaction);
+        let table = self.table.borrow();
+        let served = key.and_then(|key| table.server(&key));
+        if let Some(forwarding) = served.and_then(|served| served.forwarding.as_ref()) {
+            forwarding.state.borrow().kept.lend(route);
+        }
+    }
+
     fn forward(
         &self,
         route: &mut Route,

@@ -82,6 +82,9 @@ pub trait Router {
     /// transaction knows.
     fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>>;
 
+    /// Gives the route what a `branch_route` of its request has left behind while it has relayed.
+    fn recall(&self, route: &mut Route);
+
     /// Sends the message on without a transaction (RFC 3261 §16.11): to `next_hop`, else where it leads by itself.
     fn forward(&self, route: &mut Route, next_hop: Option<&str>)
     -> Waiting<Result<(), RouteError>>;

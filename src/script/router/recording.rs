@@ -95,6 +95,8 @@ impl Router for Recording {
         self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
     }
 
+    fn recall(&self, _: &mut Route) {}
+
     fn forward(
         &self,
         route: &mut Route,
