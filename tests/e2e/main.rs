@@ -45,6 +45,7 @@ mod relay;
 mod reload;
 mod restart;
 mod rfc3261;
+mod secure_calls;
 mod shutdown;
 mod store;
 mod tls;
