@@ -76,6 +76,7 @@ fn t_reply(
 /// Ways of one q are taken at the same time, those of a lower q when all of a higher one have failed. The replies
 /// return by themselves. An ACK goes on without a transaction, as does a CANCEL whose INVITE is not known; a CANCEL
 /// whose INVITE is known never reaches the script. In a `failure_route` without any new way the same one is tried again.
+/// A Proxy-Require that nobody has looked at is an error of status 420.
 ///
 /// In `xmpp_message_route` it delivers the MESSAGE that the stanza has become; a failure returns to
 /// the XMPP sender as an error. Returns true; no way to the next hop is an error that tells the status.

@@ -24,6 +24,7 @@ mod xmpp_client;
 
 // the plays
 mod auth;
+mod bad_dialogs;
 mod bad_script;
 mod bad_sip;
 mod bad_xmpp;
