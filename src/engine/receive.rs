@@ -205,6 +205,7 @@ impl Worker {
         let call_id = route.message.text(HeaderId::CallId).unwrap_or_default();
         match status {
             487 => tracing::debug!(%call_id, "the caller gave up while the script ran"),
+            _ if error.is_senders_fault() => self.refuse("bad request", route.source, &error),
             _ => tracing::warn!(%error, %call_id, status, "script failed"),
         }
         if route.is_answered || route.is_relayed {

@@ -110,6 +110,11 @@ impl ScriptError {
         }
     }
 
+    /// Whether the sender of the message has caused it, and not the script.
+    pub fn is_senders_fault(&self) -> bool {
+        matches!(self, Self::Function { error, .. } if error.is_senders_fault())
+    }
+
     /// A header that the reply must carry.
     pub fn header(&self) -> Option<(&'static str, String)> {
         match self {

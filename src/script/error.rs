@@ -145,6 +145,12 @@ impl RouteError {
         }
     }
 
+    /// Whether the sender alone has caused it, who may do so as often as it likes.
+    pub fn is_senders_fault(&self) -> bool {
+        use RouteError::{Breadth, Extension, Header, Loop, TooManyHops, Uri};
+        matches!(self, Header(_) | Uri { .. } | TooManyHops | Loop | Extension(_) | Breadth)
+    }
+
     /// A header that the reply must carry: what is not supported, or when to ask again (RFC 3261 §20.33).
     pub fn header(&self) -> Option<(&'static str, String)> {
         match self {

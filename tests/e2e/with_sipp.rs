@@ -32,7 +32,7 @@ fn sipp_sends_messages_over_tcp() {
 
 /// How many calls each play has, and how many begin in a second.
 const CALLS: u32 = 100;
-const RATE: u32 = 100;
+const RATE: u32 = 50;
 
 /// The other side of the calls, while it plays.
 struct Called(Process, SocketAddr);
@@ -48,7 +48,7 @@ impl Called {
     }
 
     /// All its calls have ended as its scenario wants it.
-    fn is_content(mut self) {
+    fn ends_well(mut self) {
         let status = self.0.exit(PATIENCE);
         assert!(status.success(), "the called side ended with {status}");
     }
@@ -70,6 +70,8 @@ fn proxy(initial: &str, routes: &str) -> Setup {
         {routes}
         "#
     ))
+    // Nothing is lost here, and a machine that is busy must not look as if it were.
+    .t1("4s")
 }
 
 /// One SIPp calls another through the proxy; both are content.
@@ -78,7 +80,7 @@ fn calls_go_through(caller: &str, callee: &str, transport: &str) {
     let sipjab = Sipjab::start(&proxy(&format!("seturi(\"{}\");", called.uri()), ""));
     let to = if transport == "u1" { sipjab.udp } else { sipjab.tcp };
     sipp::play(caller, transport, CALLS, RATE, to);
-    called.is_content();
+    called.ends_well();
     sipjab.terminate();
 }
 
@@ -132,15 +134,16 @@ fn sipp_forks_to_one_who_answers_and_others_who_are_cancelled() {
     let sipjab = Sipjab::start(&proxy(&initial, ""));
     sipp::play("call.xml", "u1", CALLS, RATE, sipjab.udp);
     for side in [winner, slow, rings] {
-        side.is_content();
+        side.ends_well();
     }
     sipjab.terminate();
 }
 
-/// Calls go to `first`, and when that fails with `status` to a SIPp that answers.
-fn fail_over(first: &str, status: u16) {
+/// Calls go to `first`, and when that fails with `status`, or is silent for so many milliseconds, to a SIPp that answers.
+fn fail_over(first: &str, status: u16, patience: u16) {
     let second = Called::by("answer.xml");
-    let initial = format!(r#"seturi("{first}"); t_set_fr(30000, 300); t_on_failure("NEXT");"#);
+    let initial =
+        format!(r#"seturi("{first}"); t_set_fr(30000, {patience}); t_on_failure("NEXT");"#);
     let next = format!(
         r#"fn failure_route_NEXT() {{
             if !t_check_status("{status}") {{ return; }}
@@ -152,21 +155,21 @@ fn fail_over(first: &str, status: u16) {
     );
     let sipjab = Sipjab::start(&proxy(&initial, &next));
     sipp::play("call.xml", "u1", CALLS, RATE, sipjab.udp);
-    second.is_content();
+    second.ends_well();
     sipjab.terminate();
 }
 
 #[test]
 fn sipp_fails_over_from_a_phone_that_says_nothing() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    fail_over(&format!("sip:service@{}", silent.local_addr().unwrap()), 408);
+    fail_over(&format!("sip:service@{}", silent.local_addr().unwrap()), 408, 300);
 }
 
 #[test]
 fn sipp_fails_over_from_a_server_that_is_unavailable() {
     let unavailable = Called::by("unavailable.xml");
-    fail_over(&unavailable.uri(), 503);
-    unavailable.is_content();
+    fail_over(&unavailable.uri(), 503, 30_000);
+    unavailable.ends_well();
 }
 
 #[test]
@@ -208,7 +211,7 @@ fn sipp_calls_with_a_digest() {
     let called = Called::by("answer.xml");
     let sipjab = proxy_for_users(&called);
     sipp::play_with("call_digest.xml", "u1", CALLS, RATE, sipjab.udp, &USER);
-    called.is_content();
+    called.ends_well();
     sipjab.terminate();
 }
 
@@ -218,6 +221,6 @@ fn sipp_calls_nobody_under_the_name_of_another() {
     let sipjab = proxy_for_users(&called);
     sipp::play_with("call_forged.xml", "u1", CALLS, RATE, sipjab.udp, &USER);
     sipp::play_with("call_digest.xml", "u1", CALLS, RATE, sipjab.udp, &USER);
-    called.is_content();
+    called.ends_well();
     sipjab.terminate();
 }
