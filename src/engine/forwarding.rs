@@ -23,7 +23,7 @@ use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{Armed, Listener, Outcome, Route, Target as Way};
 use crate::script::router::Waiting;
-use crate::sip::proxy::{self, BranchOutcome, ResponseContext, TargetSet};
+use crate::sip::proxy::{self, BranchOutcome, Breadth, ResponseContext, TargetSet};
 use crate::sip::target::Target;
 use crate::sip::transaction::{Branch, ServerKey};
 use crate::sip::transport::Source;
@@ -63,7 +63,7 @@ pub(super) struct State {
     /// Where the Request-URI went last, for a `failure_route` that tries the same again.
     way: Option<Way>,
     pub(super) kept: Kept,
-    breadth: u32,
+    breadth: Breadth,
     mark: Option<u32>,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Leg {
 }
 
 impl Forwarding {
-    fn new(key: ServerKey, route: &Route) -> Self {
+    fn new(key: ServerKey, route: &Route, is_spiral: bool) -> Self {
         let message = &route.message;
         Self {
             key,
@@ -93,7 +93,7 @@ impl Forwarding {
                 bundle: None,
                 way: None,
                 kept: Kept::of(route),
-                breadth: proxy::incoming_breadth(message),
+                breadth: Breadth::new(proxy::incoming_breadth(message), is_spiral),
                 mark: None,
             }),
             starting: Cell::new(0),
@@ -199,7 +199,9 @@ impl Worker {
         }
         let known = served.forwarding.clone();
         drop(table);
-        let forwarding = known.unwrap_or_else(|| Rc::new(Forwarding::new(key, route)));
+        let is_ours = |branch: &str| self.shared.mint.parse(branch).is_some();
+        let begin = || Forwarding::new(key, route, proxy::is_spiral(&route.message, is_ours));
+        let forwarding = known.unwrap_or_else(|| Rc::new(begin()));
         let state = forwarding.state.borrow();
         if !state.context.may_grow() {
             let reason = "the request is answered, or a 6xx forbids any other try";
@@ -209,7 +211,7 @@ impl Worker {
         if branches + 1 + route.targets.len() > MAX_BRANCHES {
             return Err(RouteError::Overload("the number of branches"));
         }
-        if state.breadth == 0 {
+        if state.breadth.limit() == 0 {
             return Err(RouteError::Breadth);
         }
         drop(state);
@@ -423,16 +425,17 @@ impl Forwarding {
     /// The next targets as branches, and the breadth that each gets (RFC 5393 §5.3).
     fn next_group(&self) -> (Vec<(usize, Way)>, u32) {
         let state = &mut *self.state.borrow_mut();
-        if !state.context.may_grow() {
+        let limit = state.breadth.limit();
+        if limit == 0 || !state.context.may_grow() {
             state.targets.clear();
         }
-        let group = state.targets.next_group(state.breadth as usize);
-        let share = state.breadth / u32::try_from(group.len().max(1)).unwrap_or(u32::MAX);
+        let group = state.targets.next_group(limit);
+        let share = if group.is_empty() { 0 } else { state.breadth.share(group.len()) };
         let group = group.into_iter().map(|way| {
             state.legs.push(None);
             (state.context.add(), way)
         });
-        (group.collect(), share.max(1))
+        (group.collect(), share)
     }
 
     /// The request as it came from the script, whether its Route is done with, what Record-Route shall say, and the

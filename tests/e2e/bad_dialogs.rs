@@ -139,14 +139,18 @@ fn a_request_to_ourselves_ends_when_its_hops_are_used_up() {
     assert!((140..=160).contains(&passes), "{passes} passes of 70 hops each");
 }
 
-/// RFC 5393 §3: each of these sends every request to all of them; without a bound that would be 4^70 requests.
+/// RFC 5393 §3: each of these sends every request to all of them. Loop detection alone lets them be visited in every
+/// order, a hundred thousand times.
 #[test]
 fn a_spiral_of_forks_is_bounded() {
     let script = r#"
         fn request_route() {
             if has_totag() || ruri_user() == "b" { t_relay(); return; }
             info("forks");
-            for user in ["two", "three", "four"] { setuser(user); append_branch(); }
+            for user in ["two", "three", "four", "five", "six", "seven", "eight"] {
+                setuser(user);
+                if is_method("INVITE") { append_branch(); } else { append_branch(ruri(), 0.5); }
+            }
             setuser("one");
             t_relay();
         }
@@ -163,8 +167,7 @@ fn a_spiral_of_forks_is_bounded() {
         a_call_is_served(&sipjab);
         let logs = sipjab.terminate();
         let forks = logs.iter().filter(|line| line.contains("forks")).count();
-        // A way visits each of the four once at most: 1 + 3 + 6 + 6 that go on, each asked four times.
-        assert!((1..=1 + 4 * 16).contains(&forks), "{forks} forks of one {method}");
+        assert!((8..=1_000).contains(&forks), "{forks} forks of one {method}");
     }
 }
 
