@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod commons;
+pub mod ending;
 pub mod engine;
 pub mod error;
 pub mod expiring;

@@ -144,6 +144,16 @@ impl Forwarding {
         }
     }
 
+    /// The flags as the last route has left them.
+    pub(super) fn flags(&self) -> u32 {
+        self.state.borrow().flags
+    }
+
+    /// Keeps the flags of a route that goes on.
+    pub(super) fn note_flags(&self, flags: u32) {
+        self.state.borrow_mut().flags = flags;
+    }
+
     /// The same, from outside.
     pub(super) fn keep_of(&self, route: &Route) {
         self.keep(&mut self.state.borrow_mut(), route);
@@ -168,6 +178,7 @@ impl Forwarding {
         route.record_route.clone_from(&state.record_route);
         route.followed.clone_from(&state.followed);
         route.flags = state.flags;
+        route.noted_flags.set(state.flags);
         route.variables.clone_from(&state.variables);
         route.outcome = Some(outcome);
         route.armed = Some(Box::new(state.armed.clone()));

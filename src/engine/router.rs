@@ -47,6 +47,7 @@ impl Router for Worker {
             .key
             .filter(|_| route.has_transaction)
             .ok_or(RouteError::State { function: "reply", reason: "there is no transaction" })?;
+        self.note_flags(route);
         self.answer(&route.message, &key, status, reason, &with_own(route, headers))?;
         if status >= 200 {
             self.end_branches(&key);

@@ -11,6 +11,7 @@ use regex::Regex;
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext, Position};
 
 use super::commons::Commons;
+use super::ending::{AtEnd, Ending};
 use super::error::RouteError;
 use super::export::{Catalogue, Export, Kind, Kinds, ParamType};
 use super::route::Route;
@@ -38,6 +39,7 @@ pub struct Exports {
     tables: Vec<Table>,
     commons: Commons,
     jobs: Vec<(Duration, Job)>,
+    at_end: Vec<AtEnd>,
 }
 
 /// Something that a module does again and again.
@@ -86,6 +88,17 @@ impl Exports {
         job: impl Fn(Rc<dyn Router>) -> F + 'static,
     ) {
         self.jobs.push((interval, Rc::new(move |router| Box::pin(job(router)))));
+    }
+
+    /// Has `hook` done for every transaction that has ended, by the worker that had it, at once: it must not take long.
+    /// What it waits for is done afterwards.
+    pub fn at_end(&mut self, hook: impl Fn(&Ending<'_>) -> Option<Waiting<()>> + 'static) {
+        self.at_end.push(Rc::new(hook));
+    }
+
+    /// What is done for every transaction that has ended.
+    pub fn hooks_at_end(&self) -> &[AtEnd] {
+        &self.at_end
     }
 
     /// What is done again and again, with the interval.
