@@ -23,6 +23,7 @@ mod xml;
 mod xmpp_client;
 
 // the plays
+mod accounts;
 mod auth;
 mod bad_script;
 mod bad_sip;
