@@ -10,24 +10,46 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::Config;
+use super::choice::DestinationSet;
 use super::health::Healths;
+use super::known::{self, Known};
 use crate::script::router::Router;
 use crate::sip::{Message, Uri};
+use crate::store::Store;
 
 /// What is asked, and of whom.
 pub(super) struct Prober {
     config: Config,
     healths: Arc<Healths>,
+    known: Arc<Known>,
+    store: Option<Store>,
 }
 
 impl Prober {
-    pub(super) fn new(config: &Config, healths: Arc<Healths>) -> Self {
-        Self { config: config.clone(), healths }
+    pub(super) fn new(
+        config: &Config,
+        healths: Arc<Healths>,
+        known: Arc<Known>,
+        store: Option<Store>,
+    ) -> Self {
+        Self { config: config.clone(), healths, known, store }
     }
 
-    /// Asks every destination that is to be asked, all at once, and takes their answers.
-    pub(super) fn probe(&self, router: Rc<dyn Router>) -> impl Future<Output = ()> + use<> {
-        let mut uris: Vec<_> = self.config.destination.iter().map(|it| it.uri.clone()).collect();
+    /// Asks every destination that is to be asked, all at once, and takes their answers. Whoever comes first reads the table.
+    pub(super) async fn probe(self: Rc<Self>, router: Rc<dyn Router>) {
+        if let Some(store) = self.store.as_ref().filter(|_| !self.known.is_read()) {
+            match store.query(known::question(&self.config.table_name)).await {
+                Ok(rows) => self.known.learn(&self.config.destination, &rows, &self.healths),
+                Err(error) => tracing::debug!(%error, "dispatcher: destinations are not read yet"),
+            }
+        }
+        self.ask_all(router).await;
+    }
+
+    fn ask_all(&self, router: Rc<dyn Router>) -> impl Future<Output = ()> + use<> {
+        let sets = self.known.sets();
+        let mut uris: Vec<Box<str>> =
+            sets.iter().flat_map(DestinationSet::uris).map(Into::into).collect();
         uris.sort_unstable();
         uris.dedup();
         uris.retain(|uri| self.healths.is_probed(uri, self.config.ds_probing_mode == 1));
@@ -75,10 +97,15 @@ async fn all(mut futures: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
 /// Reads a URI of SIP.
 pub(super) fn uri<'de, D: Deserializer<'de>>(d: D) -> Result<Box<str>, D::Error> {
     let text = Box::<str>::deserialize(d)?;
-    match Uri::parse(&text).is_ok_and(|uri| uri.is_sip() && uri.headers().is_none()) {
+    match is_destination(&text) {
         true => Ok(text),
         false => Err(D::Error::custom("expected a URI such as sip:192.0.2.1:5060")),
     }
+}
+
+/// Is the text a URI that requests can be sent to?
+pub(super) fn is_destination(text: &str) -> bool {
+    Uri::parse(text).is_ok_and(|uri| uri.is_sip() && uri.headers().is_none())
 }
 
 /// Reads the name of a method.

@@ -16,6 +16,8 @@ const REPLY: &str =
 const EDITS: &str = "leave it out: every edit is seen at once";
 const LIFE: &str = "leave it out: a transaction ends by itself";
 const ONE_STEP: &str = "leave it out: `sht_inc` and its kind are one step for all workers";
+const LOADS: &str =
+    "leave it out: a call counts until it fails or ends, and goes along with `ds_next_dst`";
 const FORWARD: &str = "write `setdsturi(\"sip:host;transport=tcp\"); forward();`";
 const CONNECTION: &str = "leave it out: connections are kept and closed by the server";
 
@@ -76,6 +78,9 @@ pub const RETIRED: &[(&str, Instead)] = &[
     ("rewriteFromRoute", Function("loose_route")),
     ("add_rport", Function("force_rport")),
     ("ds_list_exist", Function("ds_list_exists")),
+    ("ds_load_update", Advice(LOADS)),
+    ("ds_load_unset", Advice(LOADS)),
+    ("dlg_manage", Function("create_dialog")),
     ("t_unref", Advice(LIFE)),
     ("t_release", Advice(LIFE)),
     ("t_lookup_request", Function("t_check_trans")),

@@ -170,3 +170,48 @@ fn a_user_has_so_many_calls_until_they_end() {
     assert_eq!(counted(&mut alice, &sipjab), "0 0");
     sipjab.terminate();
 }
+
+const SPREADING: &str = r#"
+fn request_route() {
+    if has_totag() { if loose_route() { t_relay(); } return; }
+    if is_method("OPTIONS") { sl_send_reply(if ds_reload() { 200 } else { 500 }, ""); return; }
+    if !ds_select_dst(3, 10) { sl_send_reply(503, "Every Server Is Full"); return; }
+    record_route();
+    t_on_failure("NEXT");
+    t_relay();
+}
+fn failure_route_NEXT() { if t_check_status("500") && ds_next_dst() { t_relay(); } }
+"#;
+
+#[test]
+fn calls_go_where_the_fewest_are_in_the_table_of_destinations() {
+    let setup =
+        Setup::script(SPREADING).with("[modules.dispatcher]\ntable_name = \"dispatcher\"\n");
+    let sipjab = Sipjab::start(&setup);
+    let (mut alice, mut one, mut two) = (Phone::bind(), Phone::bind(), Phone::bind());
+    let busy = Dialog::to("sip:x@sip.example");
+    alice.ask("INVITE", &busy, "", sipjab.udp);
+    alice.expect("503 INVITE");
+    for phone in [&one, &two] {
+        sipjab.sql(&format!(
+            "INSERT INTO dispatcher (setid, destination, attrs) VALUES (3, 'sip:{}', 'maxload=1')",
+            phone.local
+        ));
+    }
+    alice.ask("OPTIONS", &Dialog::to("sip:x@sip.example"), "", sipjab.udp);
+    alice.expect("200 OPTIONS");
+    let (first, _) = take(&mut alice, &mut one, &sipjab);
+    let failing = Dialog::to("sip:x@sip.example");
+    alice.ask("INVITE", &failing, "", sipjab.udp);
+    let invite = two.expect("INVITE");
+    two.answer(&invite, 500, "");
+    alice.expect("500 INVITE");
+    let (second, _) = take(&mut alice, &mut two, &sipjab);
+    alice.ask("INVITE", &busy.next(), "", sipjab.udp);
+    alice.expect("503 INVITE");
+    hang_up(&first, &mut alice, &mut one, &sipjab);
+    let (third, _) = take(&mut alice, &mut one, &sipjab);
+    hang_up(&second, &mut alice, &mut two, &sipjab);
+    hang_up(&third, &mut alice, &mut one, &sipjab);
+    sipjab.terminate();
+}
