@@ -11,6 +11,7 @@ pub mod fiber;
 pub mod import;
 pub mod module;
 pub mod pseudo;
+pub mod question;
 pub mod reload;
 pub mod retired;
 pub mod route;

@@ -21,6 +21,7 @@ use crate::config::{ParamError, Params};
 use crate::script::error::RouteError;
 use crate::script::export::{ANY_SIP, FAILURE, REQUEST};
 use crate::script::module::{Exports, ModuleDef};
+use crate::script::question;
 use crate::script::route::Route;
 use crate::sip::{Method, Uri};
 use crate::store::Store;
@@ -97,12 +98,12 @@ pub struct Config {
     /// The method of the question.
     ///
     /// A token. Default `OPTIONS`.
-    #[serde(deserialize_with = "probe::token")]
+    #[serde(deserialize_with = "question::method")]
     pub ds_ping_method: Box<str>,
     /// From of the question.
     ///
     /// A URI. Default `sip:dispatcher@localhost`.
-    #[serde(deserialize_with = "probe::uri")]
+    #[serde(deserialize_with = "question::destination")]
     pub ds_ping_from: Box<str>,
     /// Statuses besides 200 to 299 that say that a destination lives.
     ///
@@ -148,7 +149,7 @@ pub struct Destination {
     #[serde(default = "first_set", deserialize_with = "ranged::<_, _, 0, 2_147_483_647>")]
     pub set: u32,
     /// Where it is.
-    #[serde(deserialize_with = "probe::uri")]
+    #[serde(deserialize_with = "question::destination")]
     pub uri: Box<str>,
     /// Those of the highest priority come first, by algorithm 8.
     ///

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::Destination;
 use super::choice::Sets;
 use super::health::{Healths, Mark};
-use super::probe::is_destination;
+use crate::script::question::is_destination;
 use crate::store::{Column, ColumnType, Row, Statement, Table, is_name};
 
 /// Kamailio's `dispatcher`.

@@ -5,16 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::Bytes;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
-
 use super::Config;
 use super::choice::DestinationSet;
 use super::health::Healths;
 use super::known::{self, Known};
+use crate::script::question::question;
 use crate::script::router::Router;
-use crate::sip::{Message, Uri};
 use crate::store::Store;
 
 /// What is asked, and of whom.
@@ -61,12 +57,8 @@ impl Prober {
     fn ask(&self, router: &dyn Router, uri: Box<str>) -> impl Future<Output = ()> + use<> {
         let Config { ds_ping_method: method, ds_ping_from: from, .. } = &self.config;
         let id = router.unique_id();
-        let text = format!(
-            "{method} {uri} SIP/2.0\r\nMax-Forwards: 70\r\nFrom: <{from}>;tag={id}\r\n\
-             To: <{uri}>\r\nCall-ID: {id}\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
-        );
-        let message = Message::parse(Bytes::from(text)).ok();
-        let status = message.map(|message| router.request(message, &uri));
+        let status =
+            question(method, from, &uri, "", &id).map(|message| router.request(message, &uri));
         let healths = self.healths.clone();
         let (failures, answers) =
             (self.config.ds_probing_threshold, self.config.ds_inactive_threshold);
@@ -92,30 +84,4 @@ async fn all(mut futures: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
         if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-}
-
-/// Reads a URI of SIP.
-pub(super) fn uri<'de, D: Deserializer<'de>>(d: D) -> Result<Box<str>, D::Error> {
-    let text = Box::<str>::deserialize(d)?;
-    match is_destination(&text) {
-        true => Ok(text),
-        false => Err(D::Error::custom("expected a URI such as sip:192.0.2.1:5060")),
-    }
-}
-
-/// Is the text a URI that requests can be sent to?
-pub(super) fn is_destination(text: &str) -> bool {
-    Uri::parse(text).is_ok_and(|uri| uri.is_sip() && uri.headers().is_none())
-}
-
-/// Reads the name of a method.
-pub(super) fn token<'de, D: Deserializer<'de>>(d: D) -> Result<Box<str>, D::Error> {
-    let text = Box::<str>::deserialize(d)?;
-    let is_plain = |text: &str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    match is_plain(&text) && !matches!(&*text, "INVITE" | "ACK" | "CANCEL") {
-        true => Ok(text),
-        false => Err(D::Error::custom("expected a method such as OPTIONS or INFO")),
-    }
 }

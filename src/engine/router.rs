@@ -19,8 +19,9 @@ use crate::gateway::OutgoingStanza;
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{Route, Target};
-use crate::script::router::{Router, Saving, Verdict, Waiting};
+use crate::script::router::{Registered, Router, Saving, Verdict, Waiting};
 use crate::sip::certificate::Certificate;
+use crate::sip::location::Binding;
 use crate::sip::transaction::{ServerInput, ServerKey};
 use crate::sip::transport::Source;
 use crate::sip::{Message, Method, proxy};
@@ -188,6 +189,10 @@ impl Router for Worker {
 
     fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize {
         self.shared.locations.unregister(table, uri, contact)
+    }
+
+    fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered> {
+        self.shared.locations.registered(table, is_meant)
     }
 
     fn unique_id(&self) -> String {

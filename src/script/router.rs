@@ -11,6 +11,7 @@ use super::route::{Route, Target};
 use crate::gateway::OutgoingStanza;
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
+use crate::sip::location::Binding;
 use crate::sip::transport::Source;
 use crate::xmpp::StanzaError;
 
@@ -58,6 +59,17 @@ pub struct Saving<'a> {
     pub is_silent: bool,
     /// What is registered takes the place of all that was.
     pub replaces_all: bool,
+}
+
+/// A registered contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The address of record, without scheme.
+    pub address: String,
+    /// The contact's own name.
+    pub ruid: Arc<str>,
+    /// The way there.
+    pub target: Target,
 }
 
 /// The server as a route sees it. Functions act when they are called.
@@ -122,6 +134,9 @@ pub trait Router {
     /// Forgets the contacts of the address of record that a URI names: all, or the one of this URI or own name.
     /// Tells how many.
     fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize;
+
+    /// Every contact of a table that `is_meant` picks.
+    fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered>;
 
     /// A word that no other message of ours has.
     fn unique_id(&self) -> String;
