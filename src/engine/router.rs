@@ -5,6 +5,7 @@ use std::future::ready;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -193,6 +194,10 @@ impl Router for Worker {
 
     fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered> {
         self.shared.locations.registered(table, is_meant)
+    }
+
+    fn time(&self) -> (Instant, Duration) {
+        (clock::now(), clock::unix_time())
     }
 
     fn unique_id(&self) -> String {

@@ -40,6 +40,7 @@ pub struct Exports {
     commons: Commons,
     jobs: Vec<(Duration, Job)>,
     at_end: Vec<AtEnd>,
+    at_close: Vec<Job>,
 }
 
 /// Something that a module does again and again.
@@ -88,6 +89,19 @@ impl Exports {
         job: impl Fn(Rc<dyn Router>) -> F + 'static,
     ) {
         self.jobs.push((interval, Rc::new(move |router| Box::pin(job(router)))));
+    }
+
+    /// Has `job` done once, by one worker alone, when the server stops and nothing runs any longer.
+    pub fn at_close<F: Future<Output = ()> + 'static>(
+        &mut self,
+        job: impl Fn(Rc<dyn Router>) -> F + 'static,
+    ) {
+        self.at_close.push(Rc::new(move |router| Box::pin(job(router))));
+    }
+
+    /// What is done when the server stops.
+    pub fn jobs_at_close(&self) -> &[Job] {
+        &self.at_close
     }
 
     /// Has `hook` done for every transaction that has ended, by the worker that had it, at once: it must not take long.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::error::RouteError;
 use super::route::{Route, Target};
@@ -137,6 +138,9 @@ pub trait Router {
 
     /// Every contact of a table that `is_meant` picks.
     fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered>;
+
+    /// The time, on the clock of timers and since 1970, for what is done without a route.
+    fn time(&self) -> (Instant, Duration);
 
     /// A word that no other message of ours has.
     fn unique_id(&self) -> String;

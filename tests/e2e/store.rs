@@ -308,3 +308,39 @@ fn a_server_that_never_answers_does_not_stop_the_start() {
     let answer = runtime().block_on(store.query(Statement::new("SELECT 1")));
     assert!(matches!(answer, Err(StoreError::Away(_))), "{answer:?}");
 }
+
+const COUNTER: &str = r#"
+fn request_route() {
+    t_newtran();
+    t_reply(200, `${sht_inc("counts", "all")} ${sht_get("counts", ruri_user())}`);
+    sht_set("counts", ruri_user(), "seen", 600);
+}
+"#;
+
+// What a table of htable holds outlives an orderly end, and is written while the server runs.
+each_database!(a_shared_table_outlives_the_server);
+fn a_shared_table_outlives_the_server(kind: Kind) {
+    let database = kind.start();
+    let setup = Setup::script(COUNTER).store(&format!("url = \"{}\"\n", database.url())).with(
+        "[[modules.htable.table]]\nname = \"counts\"\ndbtable = \"counts\"\ndbmode = 1\n\
+         initval = 10\n",
+    );
+    let mut agent = Agent::bind();
+    let sipjab = Sipjab::start(&setup);
+    assert_eq!(agent.ask(&to("romeo"), sipjab.udp).reason(), "11 10");
+    assert_eq!(agent.ask(&to("romeo"), sipjab.udp).reason(), "12 seen");
+    let sipjab = sipjab.restart();
+    assert_eq!(agent.ask(&to("romeo"), sipjab.udp).reason(), "13 seen");
+    let ours = Store::open(&database.config(), &[]).unwrap();
+    let count = || {
+        let sql = "SELECT key_value FROM counts WHERE key_name = 'all'";
+        let rows = runtime().block_on(ours.query(Statement::new(sql))).unwrap();
+        rows.first().and_then(|row| row.int(0))
+    };
+    let end = Instant::now() + PATIENCE;
+    while count() != Some(13) {
+        assert!(Instant::now() < end, "{:?}", count());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    sipjab.terminate();
+}

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -196,6 +196,10 @@ impl Router for Recording {
             },
         };
         found.map(registered).collect()
+    }
+
+    fn time(&self) -> (Instant, Duration) {
+        (clock::now(), clock::unix_time())
     }
 
     fn unique_id(&self) -> String {
