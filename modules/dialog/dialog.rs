@@ -76,6 +76,7 @@ fn create_dialog(route: &mut Route, tracker: &Tracker) -> Result<bool, RouteErro
         caller: route.message.from()?.tag().unwrap_or_default(),
         key,
         lives: tracker.config.lives(),
+        is_spiral: route.router().has_passed(&route.message),
     };
     let (id, is_new) = tracker.dialogs.create(route.now(), tracker.config.max_dialogs, &new)?;
     if is_new && !tracker.config.rr_param.is_empty() {
@@ -234,6 +235,9 @@ fn get_profile_size_of(
 impl Tracker {
     /// The dialog that a message belongs to.
     fn find(&self, route: &Route) -> Option<Id> {
+        if let Some(id) = route.key.and_then(|key| self.dialogs.begins_with(key)) {
+            return Some(id);
+        }
         let followed = route.followed.as_ref();
         let did = followed.and_then(|followed| followed.param(&self.config.rr_param));
         find(&self.dialogs, route.now(), &route.message, did)
@@ -283,7 +287,7 @@ fn end(dialogs: &Dialogs, rr_param: &str, ending: &Ending<'_>) {
     if dialogs.is_empty() {
         return;
     }
-    if ending.is_method("INVITE") && dialogs.begins_with(ending.key) {
+    if ending.is_method("INVITE") && dialogs.begins_with(ending.key).is_some() {
         let answer = ending.response().filter(|_| ending.is_success());
         let callee = answer.as_ref().map(|answer| answer.to().ok().and_then(|to| to.tag()));
         return dialogs.settle(ending.now, ending.key, callee.map(Option::unwrap_or_default));
@@ -297,7 +301,7 @@ fn end(dialogs: &Dialogs, rr_param: &str, ending: &Ending<'_>) {
     let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
     let found = find(dialogs, ending.now, &request, did.as_deref()).filter(|_| has_tag);
     if let Some(id) = found {
-        dialogs.remove(id);
+        dialogs.end(id);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
+use smallvec::SmallVec;
 
 use super::profile::Profile;
 use crate::script::error::RouteError;
@@ -13,6 +14,9 @@ use crate::sip::transaction::ServerKey;
 
 /// The most profiles that one dialog is counted in.
 const MAX_PROFILES: usize = 32;
+
+/// The most dialogs with one Call-ID and caller's tag: a well-behaved caller has one.
+const MAX_ALIKE: usize = 16;
 
 /// What names a dialog here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +50,8 @@ pub(super) struct New<'n> {
     /// The transaction of the INVITE.
     pub(super) key: ServerKey,
     pub(super) lives: Lives,
+    /// The INVITE has come through us before.
+    pub(super) is_spiral: bool,
 }
 
 #[derive(Debug)]
@@ -74,7 +80,7 @@ pub(super) struct Dialogs {
 struct State {
     last: u64,
     dialogs: AHashMap<Id, Dialog>,
-    calls: AHashMap<Call, Id>,
+    calls: AHashMap<Call, SmallVec<[Id; 1]>>,
     /// Dialogs whose INVITE has no final response yet.
     invites: AHashMap<ServerKey, Id>,
     ends: BTreeSet<(Instant, Id)>,
@@ -99,7 +105,8 @@ impl Dialogs {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    /// Begins to follow a dialog; tells whether it is new, since a spiral brings it twice.
+    /// Begins to follow a dialog; tells whether it is new, since a spiral brings it twice. Whoever calls twice with one Call-ID
+    /// has two dialogs.
     pub(super) fn create(
         &self,
         now: Instant,
@@ -109,16 +116,18 @@ impl Dialogs {
         self.change(|state| {
             state.forget(now);
             let call: Call = (new.call_id.into(), new.caller.into());
-            if let Some(id) = state.calls.get(&call) {
+            let alike = state.calls.get(&call).map_or(&[][..], |ids| ids);
+            let known = state.invites.get(&new.key).or(alike.first().filter(|_| new.is_spiral));
+            if let Some(id) = known {
                 return Ok((*id, false));
             }
-            if state.dialogs.len() >= limit {
+            if state.dialogs.len() >= limit || alike.len() >= MAX_ALIKE {
                 return Err(RouteError::Overload("the table of dialogs"));
             }
             state.last += 1;
             let id = Id(state.last);
             let expires = now + new.lives.early;
-            state.calls.insert(call.clone(), id);
+            state.calls.entry(call.clone()).or_default().push(id);
             state.invites.insert(new.key, id);
             state.ends.insert((expires, id));
             let dialog = Dialog {
@@ -134,9 +143,9 @@ impl Dialogs {
         })
     }
 
-    /// Is this the INVITE of a dialog that has not begun yet?
-    pub(super) fn begins_with(&self, key: ServerKey) -> bool {
-        self.lock().invites.contains_key(&key)
+    /// The dialog that has not begun yet, and whose INVITE this is.
+    pub(super) fn begins_with(&self, key: ServerKey) -> Option<Id> {
+        self.lock().invites.get(&key).copied()
     }
 
     /// The INVITE was taken by the callee of this tag, or it has failed.
@@ -164,21 +173,26 @@ impl Dialogs {
         named: Option<Id>,
     ) -> Option<Id> {
         let state = self.lock();
-        let is_live = |id: &Id| state.dialogs.get(id).is_some_and(|dialog| dialog.expires > now);
+        let live = |id: &Id| state.dialogs.get(id).filter(|dialog| dialog.expires > now);
         let between = |caller: &str, callee: &str| {
-            let id = state.calls.get(&(call_id.into(), caller.into()))?;
-            let known = state.dialogs.get(id)?.callee.as_deref();
-            let fits = callee.is_empty() || known.is_none_or(|known| known == callee);
-            fits.then_some(*id)
+            let ids = state.calls.get(&(call_id.into(), caller.into()))?;
+            let is_of = |id: &&Id| live(id).is_some_and(|it| it.callee.as_deref() == Some(callee));
+            let may_be =
+                |id: &&Id| live(id).is_some_and(|it| it.callee.is_none() || callee.is_empty());
+            ids.iter().find(is_of).or_else(|| ids.iter().find(may_be)).copied()
         };
         let by_tags = between(from, to).or_else(|| between(to, from));
-        let is_named = |id: &Id| state.dialogs.get(id).is_some_and(|it| *it.call.0 == *call_id);
-        by_tags.or_else(|| named.filter(is_named)).filter(is_live)
+        let is_named = |id: &Id| live(id).is_some_and(|it| *it.call.0 == *call_id);
+        by_tags.or_else(|| named.filter(is_named))
     }
 
-    /// Follows a dialog no longer.
-    pub(super) fn remove(&self, id: Id) {
-        self.change(|state| state.remove(id));
+    /// A dialog is over. One whose INVITE is not answered ends with that.
+    pub(super) fn end(&self, id: Id) {
+        self.change(|state| {
+            if state.dialogs.get(&id).is_some_and(|dialog| dialog.callee.is_some()) {
+                state.remove(id);
+            }
+        });
     }
 
     /// How long the dialog lasts, from its answer or from now on.
@@ -246,7 +260,12 @@ impl State {
 
     fn remove(&mut self, id: Id) {
         let Some(dialog) = self.dialogs.remove(&id) else { return };
-        self.calls.remove(&dialog.call);
+        if let Some(alike) = self.calls.get_mut(&dialog.call) {
+            alike.retain(|it| *it != id);
+            if alike.is_empty() {
+                self.calls.remove(&dialog.call);
+            }
+        }
         self.invites.remove(&dialog.key);
         self.ends.remove(&(dialog.expires, id));
         dialog.profiles.iter().for_each(|profile| self.count(profile, -1));

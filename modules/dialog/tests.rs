@@ -131,6 +131,8 @@ fn a_spiral_is_one_dialog() {
     let (tracker, hooks) = tracker("");
     let (mut first, mut second) = (invite(), invite());
     second.key = Some(key("second"));
+    let ours = "Via: SIP/2.0/UDP h;branch=z9hG4bKours\r\nUser-Agent: test";
+    second.message = altered("INVITE", |text| text.replace("User-Agent: test", ours));
     create_dialog(&mut first, &tracker).unwrap();
     create_dialog(&mut second, &tracker).unwrap();
     assert_eq!(second.record_route_params, "");
@@ -138,6 +140,27 @@ fn a_spiral_is_one_dialog() {
     assert!(!tracker.dialogs.is_empty(), "the first pass decides");
     end_of(&hooks, &first.message, first.key, Some(486), 0);
     assert!(tracker.dialogs.is_empty());
+}
+
+#[test]
+fn who_reuses_a_call_id_has_as_many_dialogs_as_calls() {
+    let (tracker, hooks) = tracker("");
+    let mut routes: Vec<_> = (0..17).map(|_| invite()).collect();
+    for (number, route) in routes.iter_mut().enumerate() {
+        route.key = Some(key(&number.to_string()));
+        assert_eq!(create_dialog(route, &tracker).is_ok(), number < 16, "{number}");
+        set_dlg_profile_of(route, &tracker, "caller".into(), "juliet".into()).unwrap();
+        assert_eq!(create_dialog(route, &tracker).is_ok(), number < 16, "once more");
+    }
+    assert_eq!(size(&tracker, "juliet"), 16);
+    for route in &routes[1..16] {
+        end_of(&hooks, &route.message, route.key, Some(486), 0);
+    }
+    end_of(&hooks, &inside("BYE"), None, Some(200), 0);
+    assert_eq!(size(&tracker, "juliet"), 1, "it rings, and ends with its INVITE");
+    end_of(&hooks, &routes[0].message, routes[0].key, Some(200), 0);
+    end_of(&hooks, &inside("BYE"), None, Some(200), 0);
+    assert_eq!(size(&tracker, "juliet"), 0);
 }
 
 #[test]
@@ -226,7 +249,7 @@ fn there_is_a_bound_and_time_ends_dialogs() {
     let start = clock::now();
     let lives = Lives { early: Duration::from_secs(10), confirmed: Duration::from_secs(100) };
     let create = |after: u64, call_id: &str| {
-        let new = New { call_id, caller: "a", key: key(call_id), lives };
+        let new = New { call_id, caller: "a", key: key(call_id), lives, is_spiral: false };
         dialogs.create(start + Duration::from_secs(after), 2, &new)
     };
     let find = |after: u64, call_id: &str| {

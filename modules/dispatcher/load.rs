@@ -106,7 +106,7 @@ impl Loads {
         if ending.is_method("BYE") && !matches!(ending.status, Some(401 | 407)) {
             let request = ending.request();
             let call_id = request.as_ref().and_then(|request| request.call_id().ok());
-            call_id.into_iter().for_each(|call_id| self.change(|state| state.remove(call_id)));
+            call_id.into_iter().for_each(|call_id| self.change(|state| state.hang_up(call_id)));
         }
     }
 }
@@ -115,6 +115,14 @@ impl State {
     fn forget(&mut self, now: Instant) {
         while let Some((_, call_id)) = self.ends.first().filter(|(end, _)| *end <= now).cloned() {
             self.remove(&call_id);
+        }
+    }
+
+    /// A call that was taken is over; any other ends with its INVITE.
+    fn hang_up(&mut self, call_id: &str) {
+        let is_open = |call: &Call| self.invites.contains_key(&call.key);
+        if !self.calls.get(call_id).is_some_and(is_open) {
+            self.remove(call_id);
         }
     }
 
@@ -171,6 +179,8 @@ mod tests {
         end(&hooks, &invite, Some(key), Some(503), 0);
         assert_eq!(sizes(), [0, 0]);
         place("a");
+        end(&hooks, &bye, None, Some(481), 0);
+        assert_eq!(sizes(), [1, 0], "it rings");
         end(&hooks, &invite, Some(key), Some(200), 0);
         end(&hooks, &invite, None, Some(488), 0);
         end(&hooks, &bye, None, Some(407), 0);

@@ -176,6 +176,11 @@ impl Router for Worker {
         self.shared.is_myself(host, port)
     }
 
+    fn has_passed(&self, message: &Message) -> bool {
+        let is_ours = |branch: &str| self.shared.mint.parse(branch).is_some();
+        message.vias().flatten().any(|via| via.branch.is_some_and(is_ours))
+    }
+
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
         self.reached_at(source.transport, source.local, source.peer)
     }

@@ -122,6 +122,9 @@ pub trait Router {
     /// Is this host, with this port or the scheme's own, ours?
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool;
 
+    /// Has the message come through us before: is a Via of ours in it?
+    fn has_passed(&self, message: &Message) -> bool;
+
     /// Our address as the peer of `source` reaches it, also for new connections.
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError>;
 

@@ -153,6 +153,10 @@ impl Router for Recording {
         host == "sip.example"
     }
 
+    fn has_passed(&self, message: &Message) -> bool {
+        message.vias().flatten().any(|via| via.branch == Some("z9hG4bKours"))
+    }
+
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
         Ok(source.local)
     }
