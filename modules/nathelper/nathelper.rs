@@ -31,8 +31,10 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let config = params.parse::<Config>()?;
     if config.natping_interval > 0 {
         let pinger = ping::Pinger::new(&config);
-        exports
-            .every(Duration::from_secs(1), move |router| std::future::ready(pinger.tick(&router)));
+        exports.every(Duration::from_secs(1), move |router| {
+            pinger.tick(&router);
+            std::future::ready(())
+        });
     }
     exports
         .with(())
