@@ -253,20 +253,18 @@ impl Worker {
         status: u16,
         bytes: Bytes,
     ) -> Result<(), Refused> {
-        let (mut refused, mut ended) = (None, None);
-        self.step_server(key, |table| {
-            let step = table.respond(clock::now(), key, status, bytes.clone());
-            let mut step = step.map_err(|why| refused = Some(why)).ok()?;
-            if status >= 200 {
-                let served = step.over.as_mut().or_else(|| table.server_mut(key));
-                ended = served.and_then(Served::end);
-            }
-            Some(step)
-        });
+        let mut table = self.table.borrow_mut();
+        let to = table.server(key).map(|served| served.to).ok_or(Refused::Over)?;
+        let mut step = table.respond(clock::now(), key, status, bytes.clone())?;
+        let served = step.over.as_mut().or_else(|| table.server_mut(key));
+        let ended = served.filter(|_| status >= 200).and_then(Served::end);
+        drop(table);
+        // Whoever has the response finds that everything knows of it.
         if let Some(ended) = ended {
             self.tell_end(key, &ended, Some((status, &bytes)));
         }
-        refused.map_or(Ok(()), Err)
+        self.finish_server(key, to, step);
+        Ok(())
     }
 
     /// Sends a request through a client transaction. `request` has `branch` in its topmost Via.
