@@ -344,3 +344,33 @@ fn a_shared_table_outlives_the_server(kind: Kind) {
     }
     sipjab.terminate();
 }
+
+const TRUNKS: &str = r#"
+fn request_route() {
+    t_newtran();
+    if !ds_select_dst(1, 8) { t_reply(503, "No Trunk"); return; }
+    t_reply(if allow_trusted() { 200 } else { 403 }, pv("$du"));
+}
+"#;
+
+each_database!(kamailios_tables_of_trunks_and_peers_are_read);
+fn kamailios_tables_of_trunks_and_peers_are_read(kind: Kind) {
+    let database = kind.start();
+    let setup = Setup::script(TRUNKS).store(&format!("url = \"{}\"\n", database.url())).with(
+        "[modules.permissions]\ntrusted_table = \"trusted\"\n\
+         [modules.dispatcher]\ntable_name = \"dispatcher\"\n",
+    );
+    let sipjab = Sipjab::start(&setup);
+    let ours = Store::open(&database.config(), &[]).unwrap();
+    let rows = [
+        "INSERT INTO dispatcher (setid, destination, priority) VALUES (1, 'sip:192.0.2.1', 1)",
+        "INSERT INTO dispatcher (setid, destination, priority) VALUES (1, 'sip:192.0.2.2', 9)",
+        "INSERT INTO trusted (src_ip, proto, ruri_pattern) VALUES ('127.0.0.1', 'udp', '^sip:romeo@')",
+    ];
+    runtime().block_on(ours.execute(rows.map(Statement::new).to_vec())).unwrap();
+    let mut agent = Agent::bind();
+    let answer = agent.ask(&to("romeo"), sipjab.udp);
+    assert_eq!((answer.status(), answer.reason()), (200, "sip:192.0.2.2"));
+    assert_eq!(agent.ask(&to("juliet"), sipjab.udp).status(), 403);
+    sipjab.terminate();
+}
