@@ -9,6 +9,7 @@ mod script;
 mod secret;
 mod sip;
 mod store;
+mod tls;
 pub(crate) mod value;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use script::ScriptConfig;
 pub use secret::Secret;
 pub use sip::{Listen, SipConfig, SipLimits, SipTimers, Transport as ListenTransport};
 pub use store::{StoreConfig, StoreUrl};
+pub use tls::{ClientCertificate, TlsConfig, TlsDomain, WebSocketConfig};
 
 /// The whole configuration, checked and with every path made absolute or relative to the
 /// working directory.
@@ -148,7 +150,10 @@ impl Config {
 
 impl File {
     fn into_config(self, base_dir: &Path, modules: BTreeMap<String, Params>) -> Config {
-        let Self { mut script, workers, sip, dns, mut store, log, .. } = self;
+        let Self { mut script, workers, mut sip, dns, mut store, log, .. } = self;
+        if let Some(tls) = &mut sip.tls {
+            tls.resolve(base_dir);
+        }
         script.file = base_dir.join(script.file);
         store.url.resolve(base_dir);
         Config { base_dir: base_dir.to_owned(), script, workers, sip, dns, modules, store, log }

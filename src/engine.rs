@@ -1,7 +1,10 @@
 //! The driver: cores, script and sockets together. Read `receive.rs` first.
 
 mod bridge;
+mod cancel;
 mod drain;
+mod forwarding;
+mod location_store;
 mod owners;
 mod receive;
 mod record_route;
@@ -11,11 +14,14 @@ mod relay;
 mod rest;
 mod router;
 mod shared;
+mod stateless;
 mod transactions;
+mod upstream;
 mod worker;
 
 pub use owners::Owners;
 pub use refusals::Refusals;
+pub use registrar::Locations;
 pub use rest::before_waiting;
 pub use shared::{Attached, Mail, Shared};
 pub use worker::{Script, Worker};

@@ -4,5 +4,7 @@ pub mod dns;
 mod listen;
 mod log_limit;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
+pub mod ws;
 pub mod xmpp;

@@ -1,5 +1,6 @@
 //! Wires everything together and runs until shutdown.
 
+mod layers;
 mod listen;
 mod serve;
 
@@ -18,6 +19,8 @@ use crate::script::export::Kind;
 use crate::script::import::Sources;
 use crate::store::StoreError;
 
+pub use layers::LayersError;
+
 /// Why the server did not start, or stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -31,6 +34,9 @@ pub enum ServeError {
     /// A module's parameters have errors.
     #[error(transparent)]
     Params(#[from] ParamError),
+    /// TLS is not as it is configured.
+    #[error(transparent)]
+    Layers(#[from] LayersError),
     /// The store cannot be opened, or does not fit.
     #[error("the store")]
     Store(#[from] StoreError),
@@ -78,6 +84,11 @@ pub fn checker(config: &Config) -> Result<Checker, ParamError> {
     let exports = modules::load(&config.modules, &Commons::default())?;
     let engine = script::engine::engine(&config.script, &exports);
     Ok(Checker::new(engine, exports.catalogue()))
+}
+
+/// What is wrong with the certificates that `config` names, if anything.
+pub fn check_certificates(config: &Config) -> Result<(), LayersError> {
+    layers::layers(&config.sip).map(drop)
 }
 
 /// The script of `config` with everything that it imports, when it has no errors.

@@ -1,6 +1,7 @@
 //! SIP without IO: messages, their elements, framing and validation (RFC 3261).
 
 mod body;
+pub mod certificate;
 mod cseq;
 pub mod dead_list;
 pub mod digest;
@@ -34,6 +35,7 @@ pub use error::{EditError, FramingError, HeaderError, ParseError, UriError};
 pub use escape::{escape_param, escape_user, unescape, unescape_text};
 pub use framing::{Frame, Framed, Limits, StreamFramer, datagram};
 pub use header::HeaderId;
+pub(crate) use host::ip;
 pub use message::{HeaderRef, Message};
 pub use method::Method;
 pub use name_addr::NameAddr;

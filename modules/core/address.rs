@@ -1,16 +1,12 @@
-//! Request-URI, From and To, and their parts.
+//! Request-URI, From and To, and their parts, as they are read.
 
 use rhai::ImmutableString;
 
 use super::Config;
 use crate::script::error::RouteError;
-use crate::script::export::{ANY, BRANCH, FAILURE, Kinds, REQUEST, XMPP_MESSAGE};
+use crate::script::export::ANY;
 use crate::script::module::ModuleExports;
 use crate::script::route::Route;
-use crate::sip::Uri;
-
-/// Where a next hop is still open.
-const BEFORE_RELAY: Kinds = REQUEST.or(FAILURE).or(BRANCH).or(XMPP_MESSAGE);
 
 pub(super) fn export(core: &mut ModuleExports<'_, Config>) {
     core.export("ruri", [], ANY, ruri)
@@ -24,15 +20,7 @@ pub(super) fn export(core: &mut ModuleExports<'_, Config>) {
         .export("to_uri", [], ANY, to_uri)
         .export("to_user", [], ANY, to_user)
         .export("to_host", [], ANY, to_host)
-        .export("to_tag", [], ANY, to_tag)
-        .export("seturi", ["uri"], BEFORE_RELAY, seturi)
-        .export("setuser", ["user"], BEFORE_RELAY, setuser)
-        .export("sethost", ["host"], BEFORE_RELAY, sethost)
-        .export("setport", ["port"], BEFORE_RELAY, setport)
-        .export("strip", ["count"], BEFORE_RELAY, strip)
-        .export("prefix", ["text"], BEFORE_RELAY, prefix)
-        .export("setdsturi", ["uri"], BEFORE_RELAY, setdsturi)
-        .export("resetdsturi", [], BEFORE_RELAY, resetdsturi);
+        .export("to_tag", [], ANY, to_tag);
 }
 
 /// The Request-URI.
@@ -145,119 +133,6 @@ fn to_host(route: &mut Route, _: &Config) -> Result<ImmutableString, RouteError>
 /// ```
 fn to_tag(route: &mut Route, _: &Config) -> Result<ImmutableString, RouteError> {
     Ok(route.message.to()?.tag().unwrap_or("").into())
-}
-
-/// Replaces the Request-URI.
-///
-/// ```rhai
-/// seturi("sip:desk@sip.example");
-/// ```
-fn seturi(route: &mut Route, _: &Config, uri: ImmutableString) -> Result<(), RouteError> {
-    checked("seturi", &uri)?;
-    Ok(route.message.set_request_uri(&uri)?)
-}
-
-/// Replaces the user part of the Request-URI; an empty text removes it.
-///
-/// ```rhai
-/// setuser("operator");
-/// ```
-fn setuser(route: &mut Route, _: &Config, user: ImmutableString) -> Result<(), RouteError> {
-    let user = crate::sip::escape_user(&user);
-    let user = Some(user.as_ref()).filter(|user| !user.is_empty());
-    rewrite(route, |uri| uri.with_user(user))
-}
-
-/// Replaces the host of the Request-URI; an IPv6 address stands in brackets.
-///
-/// ```rhai
-/// sethost("sip.example");
-/// ```
-fn sethost(route: &mut Route, _: &Config, host: ImmutableString) -> Result<(), RouteError> {
-    rewrite(route, |uri| uri.with_host(&host))
-}
-
-/// Replaces the port of the Request-URI; 0 removes it.
-///
-/// ```rhai
-/// setport(5062);
-/// ```
-fn setport(route: &mut Route, _: &Config, port: i64) -> Result<(), RouteError> {
-    let range = "0 to 65535";
-    let error =
-        RouteError::OutOfRange { function: "setport", argument: "port", range, found: port };
-    let port = u16::try_from(port).map_err(|_| error)?;
-    rewrite(route, |uri| uri.with_port(Some(port).filter(|port| *port != 0)))
-}
-
-/// Removes the first characters of the Request-URI's user part; an escape such as `%20` is one.
-///
-/// ```rhai
-/// if ruri_user().starts_with("00") { strip(2); }
-/// ```
-fn strip(route: &mut Route, _: &Config, count: i64) -> Result<(), RouteError> {
-    let user = route.request_uri()?.user().unwrap_or("").to_owned();
-    let mut rest = user.as_str();
-    for _ in 0..count.min(user.len() as i64) {
-        let width = match rest.chars().next() {
-            Some('%') => 3,
-            first => first.map_or(0, char::len_utf8),
-        };
-        rest = rest.get(width..).unwrap_or("");
-    }
-    rewrite(route, |uri| uri.with_user(Some(rest).filter(|rest| !rest.is_empty())))
-}
-
-/// Puts a text before the Request-URI's user part.
-///
-/// ```rhai
-/// prefix("+49");
-/// ```
-fn prefix(route: &mut Route, _: &Config, text: ImmutableString) -> Result<(), RouteError> {
-    let text = crate::sip::escape_user(&text);
-    let user = format!("{text}{}", route.request_uri()?.user().unwrap_or(""));
-    rewrite(route, |uri| uri.with_user(Some(&*user).filter(|user| !user.is_empty())))
-}
-
-/// Sets the next hop, which the Request-URI then has no part in.
-///
-/// ```rhai
-/// setdsturi("sip:192.0.2.1:5060;transport=tcp");
-/// ```
-fn setdsturi(route: &mut Route, _: &Config, uri: ImmutableString) -> Result<(), RouteError> {
-    checked("setdsturi", &uri)?;
-    route.destination = Some(uri);
-    Ok(())
-}
-
-/// Forgets the next hop that was set.
-///
-/// ```rhai
-/// resetdsturi();
-/// ```
-fn resetdsturi(route: &mut Route, _: &Config) -> Result<(), RouteError> {
-    route.destination = None;
-    Ok(())
-}
-
-fn checked(function: &'static str, uri: &str) -> Result<(), RouteError> {
-    let error = |error| RouteError::BadArgument {
-        argument: "uri",
-        reason: format!("{function}(): `{uri}` is no URI: {error}"),
-    };
-    Uri::parse(uri).map(drop).map_err(error)
-}
-
-fn rewrite(
-    route: &mut Route,
-    change: impl FnOnce(&Uri<'_>) -> Result<String, crate::sip::UriError>,
-) -> Result<(), RouteError> {
-    let error = |error: crate::sip::UriError| RouteError::BadArgument {
-        argument: "the new Request-URI",
-        reason: error.to_string(),
-    };
-    let changed = change(&route.request_uri()?).map_err(error)?;
-    Ok(route.message.set_request_uri(&changed)?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 #![doc = include_str!("README.md")]
 
 mod address;
+mod branch;
+mod log;
+mod reply;
+mod rewrite;
 mod rport;
 mod state;
 
@@ -20,6 +24,10 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let mut core = exports.with(params.parse::<Config>()?);
     address::export(&mut core);
     rport::export(&mut core);
+    rewrite::export(&mut core);
+    log::export(&mut core);
+    branch::export(&mut core);
+    reply::export(&mut core);
     state::export(&mut core);
     core.export("method", [], ANY, method)
         .export("call_id", [], ANY, call_id)
@@ -29,12 +37,8 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
         .export("proto", [], ANY, proto)
         .export("is_myself", ["uri"], ANY, is_myself)
         .export("has_totag", [], REQUEST, has_totag)
-        .export("pv", ["text"], ANY, pv)
-        .export("err", ["text"], ANY, err)
-        .export("warn", ["text"], ANY, warn)
-        .export("notice", ["text"], ANY, notice)
-        .export("info", ["text"], ANY, info)
-        .export("dbg", ["text"], ANY, dbg);
+        .export("len_gt", ["length"], ANY, len_gt)
+        .export("pv", ["text"], ANY, pv);
     Ok(())
 }
 
@@ -116,6 +120,16 @@ fn has_totag(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
     Ok(route.message.to()?.tag().is_some())
 }
 
+/// Is the message, with every edit, longer than this many bytes?
+///
+/// ```rhai
+/// if len_gt(65535) { sl_send_reply(513, "Message Too Large"); exit(); }
+/// ```
+fn len_gt(route: &mut Route, _: &Config, length: i64) -> Result<bool, RouteError> {
+    let found = route.message.to_bytes().len();
+    Ok(i64::try_from(found).is_ok_and(|found| found > length))
+}
+
 /// The text with its pseudo-variables replaced.
 ///
 /// ```rhai
@@ -123,60 +137,6 @@ fn has_totag(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
 /// ```
 fn pv(route: &mut Route, _: &Config, text: ImmutableString) -> Result<String, RouteError> {
     Ok(pseudo::expand(route, &text))
-}
-
-macro_rules! log {
-    ($(#[doc = $doc:literal])* $name:ident, $level:ident) => {
-        $(#[doc = $doc])*
-        fn $name(route: &mut Route, _: &Config, text: ImmutableString) -> Result<(), RouteError> {
-            if tracing::enabled!(target: "script", tracing::Level::$level) {
-                let text = pseudo::expand(route, &text);
-                tracing::event!(target: "script", tracing::Level::$level, "{text}");
-            }
-            Ok(())
-        }
-    };
-}
-
-log! {
-    /// Writes an error to the log, with pseudo-variables replaced.
-    ///
-    /// ```rhai
-    /// err("no way to $rd");
-    /// ```
-    err, ERROR
-}
-log! {
-    /// Writes a warning to the log.
-    ///
-    /// ```rhai
-    /// warn("$ua sent nonsense");
-    /// ```
-    warn, WARN
-}
-log! {
-    /// Writes a notice to the log, at level `info`.
-    ///
-    /// ```rhai
-    /// notice("$rm for $rU");
-    /// ```
-    notice, INFO
-}
-log! {
-    /// Writes to the log.
-    ///
-    /// ```rhai
-    /// info("$rm from $si:$sp");
-    /// ```
-    info, INFO
-}
-log! {
-    /// Writes to the log what only a developer wants to know.
-    ///
-    /// ```rhai
-    /// dbg("flags are set for $ci");
-    /// ```
-    dbg, DEBUG
 }
 
 #[cfg(test)]

@@ -57,9 +57,12 @@ fn pseudo_variables_are_replaced() {
 }
 
 #[test]
-fn the_log_takes_any_text() {
+fn the_length_counts_every_byte_and_every_edit() {
     let mut route = message_route(&Rc::default());
-    for write in [err, warn, notice, info, dbg] {
-        assert_eq!(write(&mut route, &Config {}, "$ci $(ci $".into()), Ok(()));
-    }
+    let length = i64::try_from(route.message.to_bytes().len()).unwrap();
+    assert_eq!(len_gt(&mut route, &Config {}, length), Ok(false));
+    assert_eq!(len_gt(&mut route, &Config {}, length - 1), Ok(true));
+    assert_eq!(len_gt(&mut route, &Config {}, -1), Ok(true));
+    route.message.append_header("X", "1").unwrap();
+    assert_eq!(len_gt(&mut route, &Config {}, length), Ok(true));
 }

@@ -4,7 +4,7 @@ use rhai::ImmutableString;
 
 use crate::config::{ParamError, Params};
 use crate::script::error::RouteError;
-use crate::script::export::REQUEST;
+use crate::script::export::{FAILURE, REQUEST};
 use crate::script::module::{Exports, ModuleDef, Status};
 use crate::script::route::Route;
 
@@ -12,12 +12,12 @@ use crate::script::route::Route;
 pub static MODULE: ModuleDef = ModuleDef { name: "sl", load };
 
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
-    exports.with(params.parse::<Config>()?).export(
-        "sl_send_reply",
-        ["code", "reason"],
-        REQUEST,
-        sl_send_reply,
-    );
+    exports
+        .with(params.parse::<Config>()?)
+        .export("sl_send_reply", ["code", "reason"], REQUEST, sl_send_reply)
+        .export("sl_reply_error", [], REQUEST, sl_reply_error)
+        .export("send_reply", ["code", "reason"], REQUEST | FAILURE, send_reply)
+        .export("send_reply_error", [], REQUEST | FAILURE, send_reply_error);
     Ok(())
 }
 
@@ -44,6 +44,45 @@ fn sl_send_reply(
     route.router().reply_stateless(route, code, &reason)?;
     route.is_answered |= code >= 200;
     Ok(())
+}
+
+/// Replies without a transaction with the status of the last error that the script has caught, 500 when
+/// there was none.
+///
+/// ```rhai
+/// try { t_relay(); } catch { sl_reply_error(); }
+/// ```
+fn sl_reply_error(route: &mut Route, config: &Config) -> Result<(), RouteError> {
+    let (code, reason) = last_error(route);
+    sl_send_reply(route, config, Status(code), reason.into())
+}
+
+/// Replies through the transaction when the script has one, else without.
+///
+/// ```rhai
+/// send_reply(404, "Not Found");
+/// ```
+fn send_reply(
+    route: &mut Route,
+    _: &Config,
+    Status(code): Status,
+    reason: ImmutableString,
+) -> Result<(), RouteError> {
+    route.reply(code, &reason)
+}
+
+/// Like `send_reply`, with the status of the last error that the script has caught, 500 when there was none.
+///
+/// ```rhai
+/// try { t_relay(); } catch { send_reply_error(); }
+/// ```
+fn send_reply_error(route: &mut Route, config: &Config) -> Result<(), RouteError> {
+    let (code, reason) = last_error(route);
+    send_reply(route, config, Status(code), reason.into())
+}
+
+fn last_error(route: &Route) -> (u16, &'static str) {
+    route.last_error.unwrap_or((500, "Server Internal Error"))
 }
 
 #[cfg(test)]

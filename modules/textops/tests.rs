@@ -108,6 +108,21 @@ fn headers_are_read_added_and_removed() {
 }
 
 #[test]
+fn replies_carry_what_the_script_adds() {
+    let mut route = hello();
+    append_to_reply(&mut route, NONE, "Retry-After".into(), "60".into()).unwrap();
+    assert_eq!(route.reply_headers, [("Retry-After".into(), "60".into())]);
+    assert!(route.message.header_named("Retry-After").is_none());
+    for (name, value) in [("", "1"), ("A B", "1"), ("X", "1\r\nEvil: 1")] {
+        let error = append_to_reply(&mut route, NONE, name.into(), value.into()).unwrap_err();
+        assert_eq!(error.status().0, 500, "{name}");
+    }
+    let mut more = |_| append_to_reply(&mut route, NONE, "X".into(), "1".into()).is_ok();
+    let added = (0..MAX_REPLY_HEADERS).filter(|_| more(())).count();
+    assert_eq!(added, MAX_REPLY_HEADERS - 1, "one was there");
+}
+
+#[test]
 fn a_header_cannot_bring_another_one_along() {
     type Edit = fn(&mut Route, &Config, ImmutableString, ImmutableString) -> Result<(), RouteError>;
     for edit in [append_hf as Edit, insert_hf, set_hf] {

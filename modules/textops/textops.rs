@@ -1,5 +1,7 @@
 #![doc = include_str!("README.md")]
 
+mod subst;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -7,7 +9,7 @@ use rhai::ImmutableString;
 
 use crate::config::{ParamError, Params};
 use crate::script::error::RouteError;
-use crate::script::export::ANY;
+use crate::script::export::{ANY, ANY_SIP};
 use crate::script::module::{Exports, ModuleDef, Pattern};
 use crate::script::route::Route;
 use crate::sip::{HeaderId, HeaderRef};
@@ -16,8 +18,9 @@ use crate::sip::{HeaderId, HeaderRef};
 pub static MODULE: ModuleDef = ModuleDef { name: "textops", load };
 
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
-    exports
-        .with(params.parse::<Config>()?)
+    let mut textops = exports.with(params.parse::<Config>()?);
+    subst::export(&mut textops);
+    textops
         .export("search", ["pattern"], ANY, search)
         .export("search_body", ["pattern"], ANY, search_body)
         .export("search_hf", ["header", "pattern"], ANY, search_hf)
@@ -28,6 +31,7 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
         .export("hdr", ["header"], ANY, hdr)
         .export("append_hf", ["header", "value"], ANY, append_hf)
         .export("insert_hf", ["header", "value"], ANY, insert_hf)
+        .export("append_to_reply", ["header", "value"], ANY_SIP, append_to_reply)
         .export("set_hf", ["header", "value"], ANY, set_hf)
         .export("remove_hf", ["header"], ANY, remove_hf)
         .export("set_body", ["body", "content_type"], ANY, set_body);
@@ -38,6 +42,9 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {}
+
+/// The most headers that a script may add to its replies.
+const MAX_REPLY_HEADERS: usize = 100;
 
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
@@ -167,6 +174,27 @@ fn insert_hf(
     value: ImmutableString,
 ) -> Result<(), RouteError> {
     Ok(route.message.prepend_header(&header, &value)?)
+}
+
+/// Adds a header to every reply that the server makes to this request from now on.
+///
+/// ```rhai
+/// append_to_reply("Retry-After", "60");
+/// sl_send_reply(503, "Too Busy");
+/// ```
+fn append_to_reply(
+    route: &mut Route,
+    _: &Config,
+    header: ImmutableString,
+    value: ImmutableString,
+) -> Result<(), RouteError> {
+    // What no message can carry is found here, where the script can still be told.
+    route.message.clone().append_header(&header, &value)?;
+    if route.reply_headers.len() >= MAX_REPLY_HEADERS {
+        return Err(RouteError::Overload("append_to_reply()"));
+    }
+    route.reply_headers.push((header, value));
+    Ok(())
 }
 
 /// Makes this the only header of its name.

@@ -45,3 +45,27 @@ fn a_relay_that_fails_tells_the_status() {
     assert_eq!(t_relay(&mut route, &Config {}).unwrap_err().status().0, 478);
     assert!(!route.is_relayed);
 }
+
+#[test]
+fn an_outbound_proxy_is_the_next_hop() {
+    let router = Rc::<Recording>::default();
+    let mut route = message_route(&router);
+    t_relay_by(&mut route, &Config {}, "192.0.2.1".into(), 5070).unwrap();
+    t_relay_to_udp(&mut route, &Config {}, "192.0.2.1".into(), 5070).unwrap();
+    t_relay_to_tcp(&mut route, &Config {}, "192.0.2.1".into(), 5070).unwrap();
+    let relay = "relay sip:romeo@xmpp.example by sip:192.0.2.1:5070";
+    let journal =
+        [relay.to_owned(), format!("{relay};transport=udp"), format!("{relay};transport=tcp")];
+    assert_eq!(router.journal(), journal);
+    assert!(t_relay_by(&mut route, &Config {}, "a b".into(), 1).is_err());
+}
+
+#[test]
+fn a_copy_and_a_retransmission_leave() {
+    let router = Rc::<Recording>::default();
+    let mut route = message_route(&router);
+    assert_eq!(t_replicate(&mut route, &Config {}, "sip:192.0.2.8".into()), Ok(true));
+    assert_eq!(t_retransmit_reply(&mut route, &Config {}), Ok(true));
+    assert!(!route.is_relayed);
+    assert_eq!(router.journal(), ["replicate sip:192.0.2.8", "retransmit"]);
+}

@@ -45,7 +45,8 @@ impl Check {
     }
 
     fn findings(&self) -> Result<Vec<Diagnostic>, ExitCode> {
-        let config = match (&self.script, self.config.locate()) {
+        let located = self.config.locate();
+        let config = match (&self.script, &located) {
             (Some(script), None) => Config::with_defaults(script),
             _ => match self.config.load() {
                 Ok(config) => config,
@@ -53,13 +54,21 @@ impl Check {
                 Err(error) => return Err(unreadable(&error.to_string())),
             },
         };
+        let mut findings = Vec::new();
+        if let (Some(file), Err(error)) = (located, server::check_certificates(&config)) {
+            let file = file.display().to_string();
+            findings.push(Diagnostic::about(Severity::Error, file, error.to_string()));
+        }
         let path = self.script.as_deref().unwrap_or(&config.script.file);
         match server::checker(&config) {
-            Ok(checker) => checker
-                .check_file(path)
-                .map_err(|error| unreadable(&format!("{}: {error}", path.display()))),
-            Err(error) => Ok(error.0),
+            Ok(checker) => findings.extend(
+                checker
+                    .check_file(path)
+                    .map_err(|error| unreadable(&format!("{}: {error}", path.display())))?,
+            ),
+            Err(error) => findings.extend(error.0),
         }
+        Ok(findings)
     }
 }
 

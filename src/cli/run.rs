@@ -11,7 +11,7 @@ use crate::server;
 
 const EXIT_CODES: &str = "\
 Signals:
-  SIGHUP   read the route script again; a script with errors changes nothing
+  SIGHUP   read the route script and the certificates again; what has errors changes nothing
   SIGTERM  take no new work, finish what runs, close the streams, end with 0
 
 Exit codes:

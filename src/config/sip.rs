@@ -9,14 +9,16 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de::Error};
 use thiserror::Error as ThisError;
 
+use super::tls::{TlsConfig, WebSocketConfig};
 use super::value::{self, bounded, duration_to};
 
 /// `[sip]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SipConfig {
-    /// `listen`: where requests are taken, like `udp:192.0.2.1:5060` or `tcp:[2001:db8::1]:5060`.
+    /// `listen`: where requests are taken, like `udp:192.0.2.1:5060` or `tls:[2001:db8::1]:5061`.
     ///
+    /// The transports are `udp`, `tcp`, `tls`, and `ws` and `wss` for WebSockets (RFC 7118).
     /// Port 0 lets the system choose. Default UDP and TCP on `0.0.0.0:5060`, RFC 3261 §18.2.1.
     #[serde(deserialize_with = "listeners")]
     pub listen: Vec<Listen>,
@@ -33,6 +35,10 @@ pub struct SipConfig {
     /// Default `sipjab/VERSION`.
     #[serde(deserialize_with = "header_value")]
     pub user_agent: Box<str>,
+    /// `[sip.tls]`: without this table nothing is sent over TLS and nothing taken.
+    pub tls: Option<TlsConfig>,
+    /// `[sip.websocket]`
+    pub websocket: WebSocketConfig,
     /// `[sip.timers]`
     pub timers: SipTimers,
     /// `[sip.limits]`
@@ -49,6 +55,8 @@ impl Default for SipConfig {
             domains: Vec::new(),
             server_header: name.into(),
             user_agent: name.into(),
+            tls: None,
+            websocket: WebSocketConfig::default(),
             timers: SipTimers::default(),
             limits: SipLimits::default(),
         }
@@ -74,6 +82,11 @@ pub struct SipTimers {
     /// 1ms to 60s. Default 5s, RFC 3261 §17.1.2.2.
     #[serde(deserialize_with = "duration_to::<_, 60>")]
     pub t4: Duration,
+    /// `timer_c`: how long an INVITE that was answered provisionally may go on without a final answer; then it is cancelled.
+    ///
+    /// 1ms to 86400s. Default 180s; RFC 3261 §16.6 step 11 wants more than three minutes from its sending.
+    #[serde(deserialize_with = "duration_to::<_, 86_400>")]
+    pub timer_c: Duration,
 }
 
 impl Default for SipTimers {
@@ -82,6 +95,7 @@ impl Default for SipTimers {
             t1: Duration::from_millis(500),
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
+            timer_c: Duration::from_secs(180),
         }
     }
 }
@@ -148,6 +162,12 @@ pub enum Transport {
     Udp,
     /// Streams.
     Tcp,
+    /// TLS over streams.
+    Tls,
+    /// WebSockets.
+    Ws,
+    /// WebSockets over TLS.
+    Wss,
 }
 
 impl fmt::Display for Transport {
@@ -155,11 +175,14 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
         })
     }
 }
 
-/// One address that we listen on: `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`.
+/// One address that we listen on: a transport, a colon, and an address with a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Listen {
     /// The transport.
@@ -178,8 +201,8 @@ impl fmt::Display for Listen {
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// Neither `udp:` nor `tcp:` stands in front.
-    #[error("`{0}` must begin with `udp:` or `tcp:`")]
+    /// No transport stands in front.
+    #[error("`{0}` must begin with `udp:`, `tcp:`, `tls:`, `ws:` or `wss:`")]
     Transport(String),
     /// Behind the transport is no address with a port.
     #[error("`{0}` is not an address with a port, like `192.0.2.1:5060` or `[2001:db8::1]:5060`")]
@@ -193,6 +216,9 @@ impl FromStr for Listen {
         let (transport, address) = match text.split_once(':') {
             Some(("udp", address)) => (Transport::Udp, address),
             Some(("tcp", address)) => (Transport::Tcp, address),
+            Some(("tls", address)) => (Transport::Tls, address),
+            Some(("ws", address)) => (Transport::Ws, address),
+            Some(("wss", address)) => (Transport::Wss, address),
             _ => return Err(ListenError::Transport(text.to_owned())),
         };
         let address = address.parse().map_err(|_| ListenError::Address(address.to_owned()))?;

@@ -107,7 +107,7 @@ level = "verbose"
             "2:11 0 is out of range; expected a whole number from 1 to 1024",
             "4:1 unknown key `lisen` (did you mean `listen`?)",
             "5:11 `localhost:5060` is not an address with a port, like `192.0.2.1:5060` or `[2001:db8::1]:5060`",
-            "5:33 `sctp:127.0.0.1:5060` must begin with `udp:` or `tcp:`",
+            "5:33 `sctp:127.0.0.1:5060` must begin with `udp:`, `tcp:`, `tls:`, `ws:` or `wss:`",
             "6:12 `sip example` is not a domain, like `sip.example`",
             "8:6 expected a duration with its unit, like \"500ms\", \"32s\", \"5m\" or \"1h\"",
             "9:6 expected a duration with its unit, like \"500ms\", \"32s\", \"5m\" or \"1h\", found a whole number",

@@ -174,8 +174,11 @@ impl Bridge {
             let reason = "the message has met its fate already";
             return Err(RouteError::State { function: "t_relay", reason });
         };
-        let destination = route.destination.as_deref();
-        self.deliver(route.message.clone(), destination, Some(xmpp.stanza.clone()));
+        let mut message = route.message.clone();
+        if !route.path.is_empty() {
+            message.prepend_header("Route", &route.path)?;
+        }
+        self.deliver(message, route.destination.as_deref(), Some(xmpp.stanza.clone()));
         Ok(())
     }
 
@@ -188,7 +191,7 @@ impl Bridge {
         let user = User::Bridge(carried.clone());
         let needs_stream = message.to_bytes().len() + VIA_RESERVE > MAX_PAGER;
         let outbound =
-            Box::new(Outbound { message, next_hop, user, needs_stream, recording: None });
+            Box::new(Outbound { needs_stream, ..Outbound::new(message, next_hop, user) });
         let pushed = self.lanes.borrow_mut().push(&carried.lane, outbound);
         match pushed {
             Ok(Some(outbound)) => self.start(outbound, &carried.lane),
@@ -314,8 +317,9 @@ impl Bridge {
         let mut destination = None;
         if let Some(contact) = contact
             && message.set_request_uri(&contact.uri).is_ok()
+            && (contact.path.is_empty() || message.prepend_header("Route", &contact.path).is_ok())
         {
-            destination = Some(contact.received.unwrap_or(contact.uri));
+            destination = Some(contact.destination.unwrap_or(contact.uri).to_string());
         }
         self.deliver(message, destination.as_deref(), origin);
     }

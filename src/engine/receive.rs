@@ -3,9 +3,11 @@
 //! Bytes come from `net`, framed. A response finds the client transaction that its branch names, here or at
 //! the worker that made it. A request that a transaction knows is a retransmission and ends there. Any other request
 //! gets a `Route`, and the script's `request_route` decides: its functions act through `router.rs` when they
-//! are called, and the request has its fate when the script ends. A script that must wait is parked, and
+//! are called, and the request has its fate when the script ends. A CANCEL and an ACK whose INVITE has a transaction
+//! end there, too (`cancel.rs`); the script sees the ACK of a 2xx, which is no part of the transaction. A script that must wait is parked, and
 //! finished by a task of its own.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,7 +18,7 @@ use super::rest;
 use super::shared::Mail;
 use super::worker::Worker;
 use crate::clock;
-use crate::script::engine::{Ended, ScriptError, after_panic};
+use crate::script::engine::{Bundle, Ended, ScriptError, after_panic};
 use crate::script::export::Kind;
 use crate::script::route::Route;
 use crate::sip::transaction::{ServerInput, ServerKey};
@@ -24,9 +26,9 @@ use crate::sip::transport::Source;
 use crate::sip::{Framed, HeaderId, Message, Method, Via, datagram};
 
 /// What a run needs to be answered when its route is gone.
-struct Remains {
-    bytes: Bytes,
-    source: Source,
+pub(super) struct Remains {
+    pub(super) bytes: Bytes,
+    pub(super) source: Source,
 }
 
 /// Where the replies to a request go: RFC 3261 §18.2.2, RFC 3581 §4.
@@ -58,10 +60,14 @@ impl Worker {
     }
 
     fn handle_request(&self, mut message: Message, bytes: Bytes, mut source: Source) {
-        let (key, marked) = match message.top_via() {
+        let method = message.method();
+        let is_cancel = method == Method::Cancel;
+        let (key, invite, marked) = match message.top_via() {
             Ok(via) => {
                 source.reply_to = reply_address(&via, source);
-                (self.shared.keys.of(&message, &via, message.method()), via.marked(source.peer))
+                let keys = &self.shared.keys;
+                let invite = is_cancel.then(|| keys.of(&message, &via, Method::Invite)).flatten();
+                (keys.of(&message, &via, method), invite, via.marked(source.peer))
             }
             Err(error) => return self.refuse("no way back", source, &error),
         };
@@ -71,21 +77,25 @@ impl Worker {
         let Some(key) = key else {
             return self.refuse_request(&message, source, 400, "Bad Request", &"no usable key");
         };
-        if self.is_retransmission(&key, &bytes, source) {
+        let is_ack = message.method() == Method::Ack;
+        if !is_ack && self.is_retransmission(&key, &bytes, source) {
             return;
         }
         if let Err(finding) = message.validate() {
             let (status, reason) = finding.status();
             return self.refuse_request(&message, source, status, reason, &finding);
         }
-        if message.method() == Method::Ack {
-            // It ends the INVITE that was refused without a transaction; nobody waits for it.
+        let remains = Remains { bytes, source };
+        if is_ack && self.is_ack_of_ours(&message, &key, &remains) {
             return;
         }
-        if self.shared.is_draining() {
+        if invite.is_some_and(|invite| self.is_cancel_of_ours(&message, key, &invite, &remains)) {
+            return;
+        }
+        if self.shared.is_draining() && !is_ack {
             return self.answer_stateless(&message, source, 503, "Going Down", &[]);
         }
-        self.run_request_route(message, key, Remains { bytes, source });
+        self.run_request_route(message, key, remains);
     }
 
     /// Absorbs a request that a transaction has, here or at another worker.
@@ -145,6 +155,17 @@ impl Worker {
     pub(super) fn run_route(&self, route: Box<Route>, finish: impl FnOnce(Ended) + 'static) {
         let bundle = self.script.current.borrow().clone();
         let name = route.kind.function();
+        self.run_named(bundle, name, route, finish);
+    }
+
+    /// Runs one route of a version of the script.
+    pub(super) fn run_named(
+        &self,
+        bundle: Rc<Bundle>,
+        name: impl Into<Cow<'static, str>>,
+        route: Box<Route>,
+        finish: impl FnOnce(Ended) + 'static,
+    ) {
         match bundle.run(name, route, &self.script.stacks) {
             Ok(Ok(ended)) => finish(ended),
             Ok(Err(waiting)) => {
@@ -163,9 +184,8 @@ impl Worker {
     /// Sees to it that a request whose script failed is answered.
     fn finish_request(self: &Rc<Self>, (route, result): Ended, remains: &Remains) {
         let Err(error) = result else {
-            let is_open = |r: &Route| !r.is_answered && !r.is_relayed && !r.is_dropped;
-            if route.as_deref().is_some_and(is_open) {
-                tracing::debug!(peer = %remains.source.peer, "request_route left a request unanswered");
+            if let Some(route) = route {
+                self.finish_sound_request(&route);
             }
             return;
         };
@@ -184,7 +204,10 @@ impl Worker {
             return;
         };
         let call_id = route.message.text(HeaderId::CallId).unwrap_or_default();
-        tracing::warn!(%error, %call_id, status, "script failed");
+        match status {
+            487 => tracing::debug!(%call_id, "the caller gave up while the script ran"),
+            _ => tracing::warn!(%error, %call_id, status, "script failed"),
+        }
         if route.is_answered || route.is_relayed {
             return;
         }
@@ -192,8 +215,45 @@ impl Worker {
             Some(key) => {
                 // The transaction may be over by now; then its client has given up.
                 let _ = self.answer(&route.message, &key, status, reason, headers);
+                self.end_branches(&key);
             }
             None => self.answer_stateless(&route.message, route.source, status, reason, headers),
+        }
+    }
+
+    /// Sees to it that an INVITE or CANCEL that the script has left alone does not wait for ever.
+    fn finish_sound_request(&self, route: &Route) {
+        if route.is_relayed {
+            // Without a route armed nobody would see them.
+            if route.armed.is_some() {
+                self.keep_variables(route);
+            }
+            return;
+        }
+        if route.is_answered {
+            return;
+        }
+        let method = route.message.method();
+        match route.key.filter(|_| route.has_transaction && method == Method::Invite) {
+            Some(key) if route.is_dropped => self.forget(&key),
+            Some(key) => {
+                // It may be answered by now: 487 to a caller who has given up.
+                let _ = self.answer(&route.message, &key, 500, "No Decision", &[]);
+            }
+            // RFC 3261 §9.2: there is nothing to cancel.
+            None if method == Method::Cancel && !route.is_dropped => {
+                self.answer_stateless(&route.message, route.source, 481, "", &[]);
+            }
+            None => tracing::debug!(peer = %route.source.peer, "a request was left unanswered"),
+        }
+    }
+
+    /// What the script has set after it relayed is there in the routes that follow.
+    fn keep_variables(&self, route: &Route) {
+        let Some(key) = route.key.filter(|_| route.has_transaction) else { return };
+        let table = self.table.borrow();
+        if let Some(forwarding) = table.server(&key).and_then(|served| served.forwarding.as_ref()) {
+            forwarding.keep_of(route);
         }
     }
 }

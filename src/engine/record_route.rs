@@ -26,7 +26,12 @@ pub(super) struct Recording {
 impl Recording {
     /// What the script has asked for.
     pub(super) fn of(route: &Route) -> Option<Self> {
-        Some(Self { wish: route.record_route.clone()?, source: route.source })
+        Self::wished(&route.record_route, route.source)
+    }
+
+    /// The same of a request that has come from `source`.
+    pub(super) fn wished(wish: &Option<RecordRoute>, source: Source) -> Option<Self> {
+        Some(Self { wish: wish.clone()?, source })
     }
 
     /// Room for the headers in a datagram.
@@ -46,10 +51,10 @@ impl Worker {
     /// RFC 3261 §16.4: the Route of a request that the script has not followed loses what names us.
     pub(super) fn remove_own_route(
         &self,
-        route: &Route,
+        is_followed: bool,
         message: &mut Message,
     ) -> Result<(), RouteError> {
-        if route.followed.is_none() {
+        if !is_followed {
             preprocess(message, |uri| self.is_own_route(uri))?;
         }
         Ok(())

@@ -1,18 +1,20 @@
-//! Sending a request on, and its responses back: RFC 3261 §16.6 and §16.7 for requests other than INVITE.
+//! Sending a request on to one target (RFC 3261 §16.6, RFC 3263), and its responses back when nothing must be decided.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::bridge::Carried;
 use super::record_route::Recording;
-use super::transactions::{Destination, User};
+use super::transactions::{Destination, User, Waits};
 use super::worker::Worker;
 use crate::gateway::{MAX_PAGER, VIA_RESERVE};
+use crate::net::tcp::ConnectError;
 use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
-use crate::sip::proxy::loose_route::next_hop;
+use crate::sip::proxy;
 use crate::sip::target::{Resolution, Target, TargetQuery};
-use crate::sip::transaction::{Event, ServerKey};
+use crate::sip::transaction::{Branch, Event, Patience, ServerKey};
 use crate::sip::transport::{Transport, for_size};
 use crate::sip::{Message, Method, Uri};
 
@@ -24,11 +26,35 @@ pub(super) struct Outbound {
     pub(super) user: User,
     /// RFC 3428 §8: it may not leave over UDP.
     pub(super) needs_stream: bool,
+    /// What the script has set for the transaction.
+    pub(super) leaving: Leaving,
     /// What Record-Route shall say.
     pub(super) recording: Option<Recording>,
 }
 
+/// How one copy leaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Leaving {
+    /// The second part of the branch of a forked request (RFC 5393 §4.2).
+    pub(super) mark: Option<u32>,
+    /// For the final response to an INVITE that rings.
+    pub(super) ringing: Option<Duration>,
+    /// For the first response to an INVITE, for the final one to any other.
+    pub(super) silence: Option<Duration>,
+}
+
 impl Outbound {
+    /// A request that leaves as ever.
+    pub(super) fn new(message: Message, next_hop: String, user: User) -> Self {
+        let leaving = Leaving::default();
+        Self { message, next_hop, user, needs_stream: false, leaving, recording: None }
+    }
+
+    /// The host of the URI that says where it goes.
+    pub(super) fn host(&self) -> &str {
+        Uri::parse(&self.next_hop).map_or("", |uri| uri.host())
+    }
+
     /// Room for what is written into the request when its way is known.
     fn reserve(&self) -> usize {
         VIA_RESERVE + self.recording.as_ref().map_or(0, Recording::reserve)
@@ -38,32 +64,16 @@ impl Outbound {
 impl Worker {
     /// The request that a route relays, with the server transaction that its responses return through.
     pub(super) fn outbound_of(&self, route: &mut Route) -> Result<Box<Outbound>, RouteError> {
-        if matches!(route.message.method(), Method::Invite | Method::Cancel) {
-            return Err(RouteError::Unsupported("relaying INVITE"));
-        }
         let mut message = route.message.clone();
-        match message.max_forwards()? {
-            Some(0) => return Err(RouteError::TooManyHops),
-            Some(_) => {}
-            None => message.set_header("Max-Forwards", "70")?,
-        }
-        self.remove_own_route(route, &mut message)?;
-        let next_hop = match &route.destination {
-            Some(uri) => uri.to_string(),
-            None => match next_hop(&mut message)? {
-                Some(next) => next,
-                None => message.request_uri().to_owned(),
-            },
-        };
-        let key = self.begin_transaction(route)?;
-        let user = User::Relay(key);
-        Ok(Box::new(Outbound {
-            message,
-            next_hop,
-            user,
-            needs_stream: false,
-            recording: Recording::of(route),
-        }))
+        proxy::count_hop(&mut message)?;
+        let breadth = proxy::incoming_breadth(&message);
+        proxy::set_breadth(&mut message, breadth)?;
+        self.remove_own_route(route.followed.is_some(), &mut message)?;
+        proxy::add_path(&mut message, &route.path)?;
+        let next_hop = proxy::next_hop(&mut message, route.destination.as_deref())?;
+        let user = User::Relay(self.begin_transaction(route)?);
+        let recording = Recording::of(route);
+        Ok(Box::new(Outbound { recording, ..Outbound::new(message, next_hop, user) }))
     }
 
     /// The server transaction of a route's request, made when there is none.
@@ -86,7 +96,7 @@ impl Worker {
                 if outbound.message.wire().len() + outbound.reserve() > MAX_PAGER {
                     return Err(Tried::MustWait(outbound));
                 }
-                self.transmit(&outbound, target).map_err(Tried::Failed)
+                self.transmit(&outbound, target).map(drop).map_err(Tried::Failed)
             }
             Ok(_) => Err(Tried::MustWait(outbound)),
         }
@@ -99,26 +109,35 @@ impl Worker {
         for target in targets {
             for transport in self.ways(outbound, target) {
                 let target = Target { transport, ..target };
-                if transport != Transport::Udp {
-                    let opened = self.shared.connections.connect(target.addr, self.this()).await;
-                    if let Err(error) = opened {
-                        failure = unreachable(outbound, 503, error);
-                        continue;
-                    }
+                match self.open_way(outbound.host(), target).await {
+                    Ok(()) => return self.transmit(outbound, target).map(drop),
+                    Err(error) => failure = unreachable(outbound, 503, error),
                 }
-                return self.transmit(outbound, target);
             }
         }
         Err(failure)
     }
 
+    /// Waits for the connection that a target needs, which must belong to `host` where that can be proved.
+    pub(super) async fn open_way(&self, host: &str, target: Target) -> Result<(), ConnectError> {
+        match target.transport {
+            Transport::Udp => Ok(()),
+            _ => self.shared.connections.connect(target, host, self.this()).await,
+        }
+    }
+
     /// RFC 3261 §18.1.1: a long request leaves over TCP, and over UDP only when TCP is refused.
-    fn ways(&self, outbound: &Outbound, target: Target) -> impl Iterator<Item = Transport> {
+    pub(super) fn ways(
+        &self,
+        outbound: &Outbound,
+        target: Target,
+    ) -> impl Iterator<Item = Transport> + use<> {
         let uri = Uri::parse(&outbound.next_hop).ok();
         let is_explicit = uri.is_some_and(|uri| uri.has_param("transport"));
         let length = outbound.message.to_bytes().len() + outbound.reserve();
         let choice = match outbound.needs_stream {
-            true => [Some(Transport::Tcp), None],
+            true if target.transport == Transport::Udp => [Some(Transport::Tcp), None],
+            true => [Some(target.transport), None],
             false => {
                 let choice = for_size(target.transport, is_explicit, length, None);
                 [Some(choice.first), choice.fallback]
@@ -127,7 +146,11 @@ impl Worker {
         choice.into_iter().flatten()
     }
 
-    fn transmit(&self, outbound: &Outbound, target: Target) -> Result<(), RouteError> {
+    pub(super) fn transmit(
+        &self,
+        outbound: &Outbound,
+        target: Target,
+    ) -> Result<Branch, RouteError> {
         let port = self.port_toward(target);
         let sent_by = self.sent_by(target, port).map_err(|e| unreachable(outbound, 503, e))?;
         let branch = self.table.borrow_mut().next_branch();
@@ -136,20 +159,41 @@ impl Worker {
             self.add_record_route(&mut message, recording, target.transport, sent_by)?;
         }
         let (token, text) = (target.transport.token(), branch.text());
-        message.push_via(&format!("SIP/2.0/{token} {sent_by};branch={};rport", text.as_ref()))?;
+        let text = text.as_ref();
+        let leaving = outbound.leaving;
+        message.push_via(&match leaving.mark {
+            None => format!("SIP/2.0/{token} {sent_by};branch={text};rport"),
+            Some(mark) => format!("SIP/2.0/{token} {sent_by};branch={text}.{mark:08x};rport"),
+        })?;
         let to = Destination { transport: target.transport, peer: target.addr, port };
-        self.open_client(branch, message.to_bytes(), to, outbound.user.clone())
+        let waits = match message.method() {
+            Method::Invite => Waits::Invite(self.patience(leaving)),
+            _ => Waits::Other(leaving.silence),
+        };
+        self.open_client(branch, message.to_bytes(), to, outbound.user.clone(), waits)?;
+        Ok(branch)
+    }
+
+    fn patience(&self, leaving: Leaving) -> Option<Patience> {
+        if leaving.ringing.is_none() && leaving.silence.is_none() {
+            return None;
+        }
+        let usual = self.table.borrow().timings().invite_patience();
+        Some(Patience {
+            first: leaving.silence.unwrap_or(usual.first),
+            last: leaving.ringing.unwrap_or(usual.last),
+        })
     }
 
     /// The UDP socket that reaches a target's address family.
-    fn port_toward(&self, target: Target) -> usize {
+    pub(super) fn port_toward(&self, target: Target) -> usize {
         let fits =
             |port: &crate::net::udp::UdpPort| port.local().is_ipv4() == target.addr.is_ipv4();
         self.udp.iter().position(fits).unwrap_or(0)
     }
 
     /// Our address as responses from a target reach it.
-    fn sent_by(&self, target: Target, port: usize) -> std::io::Result<SocketAddr> {
+    pub(super) fn sent_by(&self, target: Target, port: usize) -> std::io::Result<SocketAddr> {
         let of_listener = || {
             let fits = |(transport, local): &&(Transport, SocketAddr)| {
                 *transport == target.transport && local.is_ipv4() == target.addr.is_ipv4()
@@ -168,7 +212,7 @@ impl Worker {
         Ok(local)
     }
 
-    async fn targets(&self, outbound: &Outbound) -> Result<Vec<Target>, RouteError> {
+    pub(super) async fn targets(&self, outbound: &Outbound) -> Result<Vec<Target>, RouteError> {
         if let Some(target) = self.numeric_target(outbound)? {
             return Ok(vec![target]);
         }
@@ -183,7 +227,7 @@ impl Worker {
     }
 
     /// The target of a URI that names an address, for which nobody must be asked.
-    fn numeric_target(&self, outbound: &Outbound) -> Result<Option<Target>, RouteError> {
+    pub(super) fn numeric_target(&self, outbound: &Outbound) -> Result<Option<Target>, RouteError> {
         let uri = next_hop_uri(outbound)?;
         let resolution = Resolution::new(&query(&uri), &self.supported, 0)
             .map_err(|error| unreachable(outbound, error.status().0, error))?;
@@ -262,7 +306,11 @@ fn query<'u>(uri: &Uri<'u>) -> TargetQuery<'u> {
     }
 }
 
-fn unreachable(outbound: &Outbound, status: u16, reason: impl std::fmt::Display) -> RouteError {
+pub(super) fn unreachable(
+    outbound: &Outbound,
+    status: u16,
+    reason: impl std::fmt::Display,
+) -> RouteError {
     // The user is nobody's business in a log.
     let uri = Uri::parse(&outbound.next_hop).ok();
     let destination = uri.map_or_else(String::new, |uri| uri.host().to_owned());

@@ -1,20 +1,29 @@
 //! What a script's functions have the worker do.
 
+use std::cell::Cell;
 use std::future::ready;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::relay::Tried;
+use super::forwarding::begin;
+use super::relay::{Outbound, Tried};
 use super::shared::{Mail, Sending};
+use super::transactions::User;
 use super::worker::Worker;
+use crate::clock;
 use crate::gateway::OutgoingStanza;
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
-use crate::script::route::Route;
-use crate::script::router::{Contact, Router, Verdict, Waiting};
+use crate::script::route::{Route, Target};
+use crate::script::router::{Router, Saving, Verdict, Waiting};
+use crate::sip::certificate::Certificate;
+use crate::sip::transaction::{ServerInput, ServerKey};
 use crate::sip::transport::Source;
+use crate::sip::{Message, Method, proxy};
 use crate::xmpp::StanzaError;
 
 impl Router for Worker {
@@ -24,9 +33,6 @@ impl Router for Worker {
     }
 
     fn new_transaction(&self, route: &mut Route) -> Result<(), RouteError> {
-        if route.message.method() == crate::sip::Method::Invite {
-            return Err(RouteError::Unsupported("an INVITE transaction"));
-        }
         self.begin_transaction(route).map(drop)
     }
 
@@ -41,7 +47,11 @@ impl Router for Worker {
             .key
             .filter(|_| route.has_transaction)
             .ok_or(RouteError::State { function: "reply", reason: "there is no transaction" })?;
-        self.answer(&route.message, &key, status, reason, &with_own(route, headers))
+        self.answer(&route.message, &key, status, reason, &with_own(route, headers))?;
+        if status >= 200 {
+            self.end_branches(&key);
+        }
+        Ok(())
     }
 
     fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>> {
@@ -52,6 +62,12 @@ impl Router for Worker {
             };
             return Box::pin(ready(delivered));
         }
+        if matches!(route.message.method(), Method::Ack | Method::Cancel) {
+            return self.forward_stateless(route, None);
+        }
+        if !is_plain(route) {
+            return self.fork(route);
+        }
         let outbound = match self.outbound_of(route) {
             Ok(outbound) => outbound,
             Err(error) => return Box::pin(ready(Err(error))),
@@ -59,11 +75,59 @@ impl Router for Worker {
         match self.try_send_out(outbound) {
             Ok(()) => Box::pin(ready(Ok(()))),
             Err(Tried::Failed(error)) => Box::pin(ready(Err(error))),
-            Err(Tried::MustWait(outbound)) => {
-                let worker = self.this();
-                Box::pin(async move { worker.send_out(&outbound).await })
-            }
+            // A name may lead to several addresses, which are tried one after the other.
+            Err(Tried::MustWait(_)) => self.fork(route),
         }
+    }
+
+    fn forward(
+        &self,
+        route: &mut Route,
+        next_hop: Option<&str>,
+    ) -> Waiting<Result<(), RouteError>> {
+        self.forward_stateless(route, next_hop)
+    }
+
+    fn replicate(&self, route: &mut Route, uri: &str) -> Waiting<Result<(), RouteError>> {
+        let mut copy = || -> Result<Box<Outbound>, RouteError> {
+            let mut message = route.message.clone();
+            message.set_request_uri(uri)?;
+            proxy::count_hop(&mut message)?;
+            let breadth = proxy::incoming_breadth(&message);
+            proxy::set_breadth(&mut message, breadth)?;
+            message.remove_headers("Route");
+            self.begin_transaction(route)?;
+            Ok(Box::new(Outbound::new(message, uri.to_owned(), User::Nobody)))
+        };
+        match copy() {
+            Ok(outbound) => self.send_begun(outbound),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    fn retransmit(&self, route: &Route) -> bool {
+        let Some(key) = route.key.filter(|_| route.has_transaction) else { return false };
+        let mut is_sent = false;
+        self.step_server(&key, |table| {
+            let step = table.handle_server(clock::now(), &key, ServerInput::Retransmission)?;
+            is_sent = step.send.is_some();
+            Some(step)
+        });
+        is_sent
+    }
+
+    fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>> {
+        if message.method() == Method::Invite {
+            return Box::pin(ready(Err(RouteError::Unsupported("an INVITE of our own"))));
+        }
+        let (sender, status) = oneshot::channel();
+        let user = User::Waiter(Rc::new(Cell::new(Some(sender))));
+        let sent = self.send_begun(Box::new(Outbound::new(message, next_hop.to_owned(), user)));
+        Box::pin(async move {
+            sent.await?;
+            // A transaction always ends, unless the worker does.
+            status.await.map_err(|_| RouteError::Deadline)
+        })
     }
 
     fn send_stanza(
@@ -113,21 +177,37 @@ impl Router for Worker {
         self.reached_at(source.transport, source.local, source.peer)
     }
 
-    fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError> {
-        self.save_contacts(route, table)
+    fn save(&self, route: &mut Route, table: &str, saving: Saving<'_>) -> Result<bool, RouteError> {
+        self.save_contacts(route, table, saving)
     }
 
-    fn contact(&self, table: &str, uri: &str) -> Option<Contact> {
-        self.best_contact(table, uri)
+    fn contacts(&self, table: &str, uri: &str, method: Option<&str>) -> Vec<Target> {
+        self.shared.locations.targets(table, uri, method)
+    }
+
+    fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize {
+        self.shared.locations.unregister(table, uri, contact)
     }
 
     fn unique_id(&self) -> String {
         self.shared.unique_id()
     }
+
+    fn peer_certificate(&self, source: Source) -> Option<Arc<Certificate>> {
+        self.shared.connections.certificate(source)
+    }
+}
+
+/// Is there nothing to decide about the responses of a relayed request? Most are so, and cost less then.
+fn is_plain(route: &Route) -> bool {
+    route.kind == Kind::Request
+        && route.armed.is_none()
+        && route.targets.is_empty()
+        && route.message.method() != Method::Invite
 }
 
 /// The headers of a reply, and those that the script has added to all replies.
-fn with_own<'r>(
+pub(super) fn with_own<'r>(
     route: &'r Route,
     headers: &[(&'r str, &'r str)],
 ) -> SmallVec<[(&'r str, &'r str); 4]> {
@@ -136,6 +216,29 @@ fn with_own<'r>(
 }
 
 impl Worker {
+    /// Sends a request, now or when what it needs is there.
+    fn send_begun(&self, outbound: Box<Outbound>) -> Waiting<Result<(), RouteError>> {
+        match self.try_send_out(outbound) {
+            Ok(()) => Box::pin(ready(Ok(()))),
+            Err(Tried::Failed(error)) => Box::pin(ready(Err(error))),
+            Err(Tried::MustWait(outbound)) => {
+                let worker = self.this();
+                begin(async move { worker.send_out(&outbound).await })
+            }
+        }
+    }
+
+    /// A final reply of the script ends what is still on its way.
+    pub(super) fn end_branches(&self, key: &ServerKey) {
+        let table = self.table.borrow();
+        let forwarding = table.server(key).and_then(|served| served.forwarding.clone());
+        drop(table);
+        if let Some(forwarding) = forwarding {
+            let actions = forwarding.state.borrow_mut().context.handle_answer();
+            self.act(&forwarding, None, actions);
+        }
+    }
+
     /// Brings a stanza to the worker that has the stream; false when there is no room.
     fn queue_stanza(&self, sending: Sending) -> bool {
         if let Some(bridge) = &self.bridge {

@@ -1,16 +1,15 @@
 //! What all workers share.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use ahash::AHashMap;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::owners::Owners;
 use super::refusals::Refusals;
-use crate::clock;
+use super::registrar::Locations;
 use crate::config::Config;
 use crate::gateway::OutgoingStanza;
 use crate::modules::xmpp::Gateway;
@@ -20,7 +19,6 @@ use crate::script::commons::Commons;
 use crate::script::import::Sources;
 use crate::script::router::Verdict;
 use crate::sip::Message;
-use crate::sip::location::{Location, LocationLimits};
 use crate::sip::transaction::{BranchMint, KeySeed};
 use crate::sip::transport::{Source, Transport};
 
@@ -72,10 +70,8 @@ pub struct Shared {
     pub connections: Connections,
     /// DNS; without it only numeric addresses are reached.
     pub resolver: Option<Resolver>,
-    /// Registered contacts, by table.
-    pub locations: Mutex<AHashMap<String, Location>>,
-    /// What a registration may cost.
-    pub location_limits: LocationLimits,
+    /// Registered contacts.
+    pub locations: Locations,
     /// The XMPP side.
     pub xmpp: Option<Attached>,
     /// Where we listen, ports as they are.
@@ -99,12 +95,6 @@ impl Shared {
     pub fn unique_id(&self) -> String {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         format!("{:x}{:x}", self.tags.hash_one((self.run, serial)), serial)
-    }
-
-    /// Forgets contacts that have expired.
-    pub fn sweep(&self) {
-        let mut tables = self.locations.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.values_mut().for_each(|location| location.sweep(clock::now()));
     }
 
     /// No new work is taken.

@@ -1,16 +1,21 @@
 //! What follows from the steps of transactions: bytes sent, users told, timers kept.
 
-use std::rc::Rc;
+use std::cell::Cell;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::bridge::Carried;
+use super::forwarding::Forwarding;
 use super::shared::Mail;
+use super::stateless::STATELESS;
 use super::worker::Worker;
 use crate::clock;
 use crate::script::error::RouteError;
-use crate::sip::transaction::{Branch, Event, Fired, Refused, ServerKey, Step, Table};
+use crate::sip::target::Target;
+use crate::sip::transaction::{Branch, Event, Fired, Patience, Refused, ServerKey, Step, Table};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{Body, HeaderId, Message, Method, reply};
 
@@ -31,9 +36,13 @@ pub(crate) struct Served {
     /// Where its replies go.
     to: Destination,
     /// Where the request came from.
-    source: Source,
+    pub(super) source: Source,
     /// The request as it came, from which a 100 is made; empty once it is answered.
-    wire: Bytes,
+    pub(super) wire: Bytes,
+    /// Its branches, when it was relayed in a way that needs more than one look at each response.
+    pub(super) forwarding: Option<Rc<Forwarding>>,
+    /// The caller has sent CANCEL.
+    pub(super) is_cancelled: bool,
 }
 
 /// What we know of a request that we have sent.
@@ -42,15 +51,27 @@ pub(crate) struct Sent {
     to: Destination,
     /// Whom its responses are for.
     pub(super) user: User,
+    /// Its first final response came, or its end without one.
+    is_answered: bool,
 }
 
 /// Whom the responses to a request of ours are for.
+#[derive(Clone)]
 pub(crate) enum User {
     /// The transaction of the request that was relayed.
     Relay(ServerKey),
+    /// One branch of a request that was forwarded; what has gone has nobody to answer.
+    Leg(Weak<Forwarding>, usize),
     /// The message from XMPP, or the notice, that it carried.
     Bridge(Rc<Carried>),
+    /// Whoever waits for the final status.
+    Waiter(Rc<Cell<Option<oneshot::Sender<u16>>>>),
+    /// Nobody: a CANCEL, or the copy of a request.
+    Nobody,
 }
+
+/// A response with where it came from.
+pub(super) type Heard<'m> = (&'m Message, Source);
 
 impl Worker {
     /// A reply to `message`, not yet sent.
@@ -67,10 +88,15 @@ impl Worker {
             all.push(("Server", server));
         }
         // The same for a retransmission, which a stateless server answers anew (RFC 3261 §8.2.7).
-        let via = message.header(HeaderId::Via);
-        let tag = self.shared.tags.hash_one((via, message.header(HeaderId::CallId)));
-        let tag = format!("{tag:016x}");
+        let tag = self.tag_of(message);
         Ok(reply(message, status, reason, Some(&tag), &all, Body::default())?)
+    }
+
+    /// Our tag in the replies to a request, which its ACK brings back.
+    pub(super) fn tag_of(&self, request: &Message) -> String {
+        let via = request.values(HeaderId::Via).next();
+        let tag = self.shared.tags.hash_one((via, request.header(HeaderId::CallId)));
+        format!("{tag:016x}")
     }
 
     /// Sends a reply without a transaction; what cannot be answered is counted.
@@ -138,14 +164,31 @@ impl Worker {
             let reason = "another worker has it";
             return Err(RouteError::State { function: "t_newtran", reason });
         }
-        let served = Served { to: self.way_back(source), source, wire: message.wire().clone() };
-        let is_reliable = source.transport.is_reliable();
-        let opened = self.table.borrow_mut().open_server(clock::now(), key, is_reliable, served);
+        let served = Served {
+            to: self.way_back(source),
+            source,
+            wire: message.wire().clone(),
+            forwarding: None,
+            is_cancelled: false,
+        };
+        let (now, is_reliable) = (clock::now(), source.transport.is_reliable());
+        let mut table = self.table.borrow_mut();
+        let opened = match message.method() {
+            Method::Invite => table.open_invite_server(now, key, is_reliable, served),
+            _ => table.open_server(now, key, is_reliable, served),
+        };
+        drop(table);
         self.keep_time();
         opened.map_err(|_| {
             self.shared.owners.release(&key);
             RouteError::Overload("the transaction table")
         })
+    }
+
+    /// Ends a transaction without an answer.
+    pub(super) fn forget(&self, key: &ServerKey) {
+        self.table.borrow_mut().forget_server(key);
+        self.shared.owners.release(key);
     }
 
     /// Sends bytes as the response of a transaction.
@@ -173,18 +216,39 @@ impl Worker {
         request: Bytes,
         to: Destination,
         user: User,
+        waits: Waits,
     ) -> Result<(), RouteError> {
         let is_reliable = to.transport.is_reliable();
-        let sent = Sent { to, user };
-        let opened =
-            self.table.borrow_mut().open_client(clock::now(), branch, request, is_reliable, sent);
+        let sent = Sent { to, user, is_answered: false };
+        let (now, mut table) = (clock::now(), self.table.borrow_mut());
+        let opened = match waits {
+            Waits::Invite(patience) => {
+                table.open_invite_client(now, branch, request, is_reliable, patience, sent)
+            }
+            Waits::Other(patience) => {
+                table.open_client(now, branch, request, is_reliable, patience, sent)
+            }
+        };
+        drop(table);
         let step = opened.map_err(|_| RouteError::Overload("the transaction table"))?;
         self.unanswered.set(self.unanswered.get() + 1);
-        if let Some(bytes) = step.send {
-            self.send(to, bytes);
+        if step.send.is_some_and(|bytes| !self.send(to, bytes)) {
+            return Err(self.give_up_client(&branch, to));
         }
         self.keep_time();
         Ok(())
+    }
+
+    /// Ends the transaction of a request that could not leave (RFC 3261 §17.1.4).
+    fn give_up_client(&self, branch: &Branch, to: Destination) -> RouteError {
+        self.unanswered.set(self.unanswered.get().saturating_sub(1));
+        // Whoever wanted to send it is told by the error.
+        drop(self.table.borrow_mut().handle_client_error(clock::now(), branch));
+        RouteError::Unreachable {
+            status: 503,
+            destination: to.peer.ip().to_string(),
+            reason: "the connection is gone".to_owned(),
+        }
     }
 
     /// Takes a response: to the transaction that its branch names, here or at another worker.
@@ -192,6 +256,9 @@ impl Worker {
         let Some(branch) = self.shared.mint.of_response(&message) else {
             return self.refuse("stray response", source, &"its branch is none of ours");
         };
+        if branch.worker() == STATELESS {
+            return self.return_stateless(message, source);
+        }
         if branch.worker() != self.id {
             return self.pass_on(branch.worker(), Mail::Message(bytes, source));
         }
@@ -201,7 +268,10 @@ impl Worker {
         let step = |table: &mut Table<Served, Sent>| {
             table.handle_response(clock::now(), &branch, &message)
         };
-        self.step_client(&branch, Some(&message), step);
+        if !self.step_client(&branch, Some((&message, source)), step) {
+            // RFC 6026 §7.2, §8.9: what belongs to no transaction of a stateful proxy goes nowhere.
+            self.refuse("stray response", source, &"its transaction is over");
+        }
     }
 
     /// Lets a server transaction take a step and carries out what follows.
@@ -241,65 +311,103 @@ impl Worker {
         let table = self.table.borrow();
         let request = table.server(key).map(|served| (served.wire.clone(), served.source));
         drop(table);
-        let Some((wire, source)) = request else { return };
-        let Ok(mut message) = Message::parse(wire) else { return };
-        if message.mark_source(source.peer).is_ok() {
-            // A transaction that was answered meanwhile needs no 100.
-            let _ = self.answer(&message, key, 100, "Trying", &[]);
+        if let Some((wire, source)) = request {
+            self.answer_served(key, wire, source, 100);
         }
     }
 
-    /// Lets a client transaction take a step and carries out what follows.
-    fn step_client(
+    /// Answers a request from the bytes that it came in.
+    pub(super) fn answer_served(&self, key: &ServerKey, wire: Bytes, source: Source, status: u16) {
+        let Ok(mut message) = Message::parse(wire) else { return };
+        if message.mark_source(source.peer).is_ok() {
+            // A transaction that was answered meanwhile needs nothing more.
+            let _ = self.answer(&message, key, status, "", &[]);
+        }
+    }
+
+    /// Lets a client transaction take a step and carries out what follows; false when there is none.
+    pub(super) fn step_client(
         &self,
         branch: &Branch,
-        response: Option<&Message>,
+        response: Option<Heard<'_>>,
         step: impl FnOnce(&mut Table<Served, Sent>) -> Option<Step<Sent>>,
-    ) {
+    ) -> bool {
         let mut table = self.table.borrow_mut();
-        let sent = table.client(branch).map(|sent| (sent.to, sent.user.clone()));
+        let known = table.client(branch).map(Known::of);
         let step = step(&mut table);
         drop(table);
-        if let (Some((to, user)), Some(step)) = (sent, step) {
-            self.finish_client(to, &user, step, response);
-        }
+        let (Some(known), Some(step)) = (known, step) else { return false };
+        self.finish_client(branch, known, step, response);
+        true
     }
 
     fn finish_client(
         &self,
-        to: Destination,
-        user: &User,
+        branch: &Branch,
+        known: Known,
         step: Step<Sent>,
-        response: Option<&Message>,
+        response: Option<Heard<'_>>,
     ) {
         if let Some(bytes) = step.send {
-            self.send(to, bytes);
+            self.send(known.to, bytes);
+        }
+        if let Some(cancel) = step.cancel {
+            // A table that is full has room for a CANCEL.
+            let waits = Waits::Other(None);
+            let _ = self.open_client(branch.of_cancel(), cancel, known.to, User::Nobody, waits);
         }
         if let Some(event) = step.event {
-            let is_final = !matches!(event, Event::Response(100..=199));
-            if is_final {
-                self.unanswered.set(self.unanswered.get().saturating_sub(1));
-            }
-            match user {
-                User::Relay(key) => self.return_response(key, event, response),
-                User::Bridge(carried) if is_final => self.finish_carried(carried, event, response),
-                User::Bridge(_) => {}
-            }
+            self.note_end(branch, &known, event);
+            self.tell(&known.user, event, response);
         }
         self.keep_time();
     }
 
-    /// Passes bytes to the transport.
-    pub(super) fn send(&self, to: Destination, bytes: Bytes) {
-        if to.transport == Transport::Udp {
-            if let Some(port) = self.udp.get(to.port) {
-                port.send(to.peer, bytes);
+    /// Counts a request as answered, once.
+    fn note_end(&self, branch: &Branch, known: &Known, event: Event) {
+        let is_final = !matches!(event, Event::Response(100..=199) | Event::Overdue);
+        if is_final && !known.is_answered {
+            self.unanswered.set(self.unanswered.get().saturating_sub(1));
+            if let Some(sent) = self.table.borrow_mut().client_mut(branch) {
+                sent.is_answered = true;
             }
-            return;
         }
-        if let Err(error) = self.shared.connections.send(to.peer, bytes) {
-            tracing::debug!(%error, peer = %to.peer, "cannot send");
+    }
+
+    fn tell(&self, user: &User, event: Event, response: Option<Heard<'_>>) {
+        let is_final = !matches!(event, Event::Response(100..=199) | Event::Overdue);
+        let message = response.map(|(message, _)| message);
+        match user {
+            User::Relay(key) => self.return_response(key, event, message),
+            User::Leg(forwarding, leg) => {
+                if let Some(forwarding) = forwarding.upgrade() {
+                    self.hear(&forwarding, *leg, event, response);
+                }
+            }
+            User::Bridge(carried) if is_final => self.finish_carried(carried, event, message),
+            User::Waiter(waiter) if is_final => {
+                if let Some(waiter) = waiter.take() {
+                    // Whoever has stopped waiting needs no answer.
+                    let _ = waiter.send(match event {
+                        Event::Response(code) => code,
+                        Event::Unreachable => 503,
+                        _ => 408,
+                    });
+                }
+            }
+            User::Bridge(_) | User::Waiter(_) | User::Nobody => {}
         }
+    }
+
+    /// Passes bytes to the transport; false when it has no way to take them.
+    pub(super) fn send(&self, to: Destination, bytes: Bytes) -> bool {
+        if to.transport == Transport::Udp {
+            let port = self.udp.get(to.port);
+            return port.inspect(|port| port.send(to.peer, bytes)).is_some();
+        }
+        let target = Target { transport: to.transport, addr: to.peer };
+        let sent = self.shared.connections.send(target, bytes);
+        sent.inspect_err(|error| tracing::debug!(%error, peer = %to.peer, "cannot send")).is_ok()
     }
 
     /// Where a reply goes.
@@ -348,13 +456,12 @@ impl Worker {
                     }
                 }
                 Fired::Client(branch, step) => {
-                    let known = |sent: &Sent| (sent.to, sent.user.clone());
-                    let sent = match &step.over {
-                        Some(sent) => Some(known(sent)),
-                        None => self.table.borrow().client(&branch).map(known),
+                    let known = match &step.over {
+                        Some(sent) => Some(Known::of(sent)),
+                        None => self.table.borrow().client(&branch).map(Known::of),
                     };
-                    if let Some((to, user)) = sent {
-                        self.finish_client(to, &user, step, None);
+                    if let Some(known) = known {
+                        self.finish_client(&branch, known, step, None);
                     }
                 }
             }
@@ -373,11 +480,24 @@ impl Worker {
     }
 }
 
-impl Clone for User {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Relay(key) => Self::Relay(*key),
-            Self::Bridge(carried) => Self::Bridge(carried.clone()),
-        }
+/// What is needed of a request of ours when its transaction has taken a step.
+struct Known {
+    to: Destination,
+    user: User,
+    is_answered: bool,
+}
+
+impl Known {
+    fn of(sent: &Sent) -> Self {
+        Self { to: sent.to, user: sent.user.clone(), is_answered: sent.is_answered }
     }
+}
+
+/// How long a request of ours waits; none is as long as `[sip.timers]` says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waits {
+    /// An INVITE, for its first and its last response.
+    Invite(Option<Patience>),
+    /// Any other, for its final response.
+    Other(Option<Duration>),
 }

@@ -1,6 +1,8 @@
 //! One worker: a thread with its own sockets, script, transactions and timers.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,10 +20,14 @@ use crate::script::engine::Bundle;
 use crate::script::fiber::Stacks;
 use crate::script::import::Sources;
 use crate::script::module::Exports;
+use crate::sip::dead_list::DeadList;
 use crate::sip::target::{Families, Supported};
 use crate::sip::transaction::{Table, Timings};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{FramingError, Message};
+
+/// Dead destinations that one worker remembers.
+const MAX_DEAD: usize = 1000;
 
 /// A worker's script and what new versions of it are compiled with.
 pub struct Script {
@@ -51,6 +57,8 @@ pub struct Worker {
     pub(super) script: Script,
     pub(super) table: RefCell<Table<Served, Sent>>,
     pub(super) bridge: Option<Rc<Bridge>>,
+    /// Destinations that failed a short while ago.
+    pub(super) dead: RefCell<DeadList>,
     /// Client transactions that have no final response yet.
     pub(super) unanswered: Cell<usize>,
     /// When the last message came.
@@ -68,7 +76,8 @@ impl Worker {
     pub fn new(id: u16, shared: Arc<Shared>, udp: Vec<UdpPort>, script: Script) -> Rc<Self> {
         let now = clock::now();
         let sip = &shared.config.sip;
-        let timings = Timings::new(sip.timers.t1, sip.timers.t2, sip.timers.t4);
+        let timers = sip.timers;
+        let timings = Timings::new(timers.t1, timers.t2, timers.t4).with_timer_c(timers.timer_c);
         let limit = sip.limits.max_transactions;
         let table = Table::new(now, id, shared.mint.clone(), timings, limit);
         let has_stream = shared.xmpp.as_ref().is_some_and(|xmpp| xmpp.worker == usize::from(id));
@@ -78,14 +87,12 @@ impl Worker {
             script,
             table: RefCell::new(table),
             bridge: has_stream.then(|| Bridge::new(this.clone(), &shared)),
+            dead: RefCell::new(DeadList::new(MAX_DEAD)),
             unanswered: Cell::new(0),
             last_heard: Cell::new(now),
             alarm: Cell::new(None),
             alarm_changed: Notify::new(),
-            supported: Supported {
-                transports: vec![Transport::Udp, Transport::Tcp],
-                families: Families::V4First,
-            },
+            supported: Supported { transports: transports(&shared), families: Families::V4First },
             this: this.clone(),
             shared,
         })
@@ -110,11 +117,28 @@ impl Worker {
             });
         }
         tokio::task::spawn_local(self.clone().run_timers());
+        self.start_jobs();
         if let Some(bridge) = &self.bridge {
             tokio::task::spawn_local(bridge.clone().run(self.shared.clone()));
         }
         while let Some(mail) = mailbox.recv().await {
             self.handle_mail(mail);
+        }
+    }
+
+    /// Begins with what modules do again and again; one worker does it for all.
+    fn start_jobs(self: &Rc<Self>) {
+        if self.id != 0 {
+            return;
+        }
+        for (interval, job) in self.script.exports.jobs().iter().cloned() {
+            let worker = self.clone();
+            tokio::task::spawn_local(async move {
+                while !worker.shared.is_draining() {
+                    tokio::time::sleep(interval).await;
+                    job(worker.clone()).await;
+                }
+            });
         }
     }
 
@@ -165,6 +189,15 @@ impl Worker {
     }
 }
 
+/// What we can send with. A WebSocket must be open, so that one of ours must listen for it.
+fn transports(shared: &Shared) -> Vec<Transport> {
+    let listens = |wanted| shared.listeners.iter().any(|(transport, _)| *transport == wanted);
+    let mut transports = vec![Transport::Udp, Transport::Tcp];
+    transports.extend(shared.config.sip.tls.as_ref().map(|_| Transport::Tls));
+    transports.extend([Transport::Ws, Transport::Wss].into_iter().filter(|it| listens(*it)));
+    transports
+}
+
 impl Receive for Worker {
     fn receive(&self, bytes: Bytes, source: Source) {
         Worker::receive(self, bytes, source);
@@ -180,5 +213,9 @@ impl Receive for Worker {
         let message = refused.filter(Message::is_request)?;
         let (status, reason) = error.status();
         self.build_reply(&message, status, reason, &[]).ok()
+    }
+
+    fn refuse_connection(&self, reason: &'static str, peer: SocketAddr, detail: &dyn Display) {
+        self.shared.refusals.note(reason, peer, detail);
     }
 }

@@ -1,16 +1,19 @@
 //! Connections that carry messages in both directions (RFC 3261 §18).
 
 mod connection;
+mod framer;
+mod handshake;
 mod port;
 mod queue;
+mod table;
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use ahash::HashMap;
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -19,8 +22,13 @@ use tokio::task;
 use tokio::time::timeout;
 
 use self::connection::Connection;
+pub use self::handshake::Layers;
+use self::handshake::{HandshakeError, Ready};
 pub use self::port::TcpPort;
 use self::queue::Queue;
+use self::table::{Attempt, Entry, Open, Slot, Table};
+use crate::sip::certificate::Certificate;
+use crate::sip::target::Target;
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{self, FramingError};
 
@@ -66,11 +74,17 @@ pub enum SendError {
 }
 
 /// Why there is no connection.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ConnectError {
     /// The peer refused the connection, or it cannot be reached.
     #[error("connection failed: {0}")]
     Failed(io::ErrorKind),
+    /// The peer does not come to terms with us, or is not whom we want.
+    #[error("{0}")]
+    Handshake(Box<str>),
+    /// Only the client can open a WebSocket, and it has none open (RFC 7118 §5).
+    #[error("the client has no WebSocket open")]
+    NoWebSocket,
     /// The peer did not answer in time.
     #[error("no connection in time")]
     Timeout,
@@ -94,67 +108,69 @@ pub trait Receive {
         error: &FramingError,
         source: Source,
     ) -> Option<Bytes>;
+
+    /// A connection was closed for what it brought, or because it brought too little.
+    fn refuse_connection(&self, reason: &'static str, peer: SocketAddr, detail: &dyn Display);
 }
 
-/// The open connections of all workers, by peer.
+/// The open connections of all workers, by transport and peer.
 #[derive(Clone)]
 pub struct Connections(Arc<Shared>);
 
 struct Shared {
     limits: StreamLimits,
+    layers: Layers,
     table: Mutex<Table>,
     /// Tells of every connection that has ended.
     ended: Notify,
-}
-
-#[derive(Default)]
-struct Table {
-    peers: HashMap<SocketAddr, Peer>,
-    /// Open connections, those included whose place a newer one has taken.
-    open: usize,
-    is_closing: bool,
-}
-
-/// What an attempt to connect will tell.
-type Attempt = watch::Receiver<Option<Result<(), ConnectError>>>;
-
-enum Peer {
-    Connecting(Attempt),
-    Open(Arc<Queue>),
+    /// Tells that we are about to stop.
+    closing: Notify,
 }
 
 impl Connections {
     /// No connections yet.
-    pub fn new(limits: StreamLimits) -> Self {
-        Self(Arc::new(Shared { limits, table: Mutex::default(), ended: Notify::new() }))
+    pub fn new(limits: StreamLimits, layers: Layers) -> Self {
+        let (table, ended, closing) = Default::default();
+        Self(Arc::new(Shared { limits, layers, table, ended, closing }))
     }
 
-    /// Queues a message on the connection to `peer`, if there is one.
-    pub fn send(&self, peer: SocketAddr, bytes: Bytes) -> Result<(), SendError> {
-        let queue = match self.lock().peers.get(&peer) {
-            Some(Peer::Open(queue)) => Arc::clone(queue),
-            _ => return Err(SendError::NotConnected),
+    /// Queues a message on the connection to `to`, if there is one.
+    pub fn send(&self, to: Target, bytes: Bytes) -> Result<(), SendError> {
+        let queue = match self.lock().peers.get(&to) {
+            Some(open) => Arc::clone(&open.queue),
+            None => return Err(SendError::NotConnected),
         };
         queue.push(bytes)
     }
 
-    /// Waits for a connection to `peer`, at most 5 seconds; at once when one is open.
+    /// Waits for a connection to `to`; at once when one is open.
     ///
-    /// All who wait for one peer share one attempt, and `receiver` is that of the first.
+    /// Over TLS the server must be the SIP domain `name`, the host of the URI that led to it. All who
+    /// wait for one server share one attempt, and `receiver` is that of the first.
     pub async fn connect(
         &self,
-        peer: SocketAddr,
+        to: Target,
+        name: &str,
         receiver: Rc<dyn Receive>,
     ) -> Result<(), ConnectError> {
-        let Some(mut attempt) = self.attempt(peer, receiver)? else { return Ok(()) };
+        let Some(mut attempt) = self.attempt(to, name, receiver)? else { return Ok(()) };
         match attempt.wait_for(Option::is_some).await {
-            Ok(result) => result.unwrap_or(Err(ConnectError::Closing)),
+            Ok(result) => result.clone().unwrap_or(Err(ConnectError::Closing)),
             // The worker of the attempt has ended.
             Err(_) => Err(ConnectError::Closing),
         }
     }
 
-    /// The number of open connections.
+    /// The certificate that the sender of a message has proved to have; none once its connection is closed.
+    pub fn certificate(&self, source: Source) -> Option<Arc<Certificate>> {
+        let from = Target { transport: source.transport, addr: source.peer };
+        match self.lock().peers.get(&from) {
+            Some(open) if open.flow == source.flow => open.certificate.clone(),
+            _ => None,
+        }
+    }
+
+    /// The number of connections that are open or in a handshake.
     pub fn len(&self) -> usize {
         self.lock().open
     }
@@ -171,12 +187,9 @@ impl Connections {
         {
             let mut table = self.lock();
             table.is_closing = true;
-            for peer in table.peers.values() {
-                if let Peer::Open(queue) = peer {
-                    queue.close();
-                }
-            }
+            table.peers.values().for_each(|open| open.queue.close());
         }
+        self.0.closing.notify_waiters();
         let all_ended = async {
             loop {
                 let ended = self.0.ended.notified();
@@ -194,79 +207,130 @@ impl Connections {
     /// The attempt to wait for; `None` when the connection is open.
     fn attempt(
         &self,
-        peer: SocketAddr,
+        to: Target,
+        name: &str,
         receiver: Rc<dyn Receive>,
     ) -> Result<Option<Attempt>, ConnectError> {
         let mut table = self.lock();
-        match table.peers.get(&peer) {
-            Some(Peer::Open(queue)) if !queue.is_closed() => return Ok(None),
-            Some(Peer::Connecting(attempt)) => return Ok(Some(attempt.clone())),
-            _ => {}
+        if table.peers.get(&to).is_some_and(|open| open.is_for(to, name)) {
+            return Ok(None);
+        }
+        let name = if to.transport.is_secure() { name.to_ascii_lowercase() } else { String::new() };
+        let key = (to, Box::from(name));
+        if let Some(attempt) = table.attempts.get(&key) {
+            return Ok(Some(attempt.clone()));
+        }
+        if matches!(to.transport, Transport::Ws | Transport::Wss) {
+            return Err(ConnectError::NoWebSocket);
         }
         table.check(&self.0.limits)?;
         let (result, attempt) = watch::channel(None);
-        table.peers.insert(peer, Peer::Connecting(attempt.clone()));
+        table.attempts.insert(key.clone(), attempt.clone());
         let connections = self.clone();
         task::spawn_local(async move {
+            let opened = tokio::select! {
+                opened = connections.establish(to, &key.1, receiver) => opened,
+                () = connections.closing() => Err(ConnectError::Closing),
+            };
+            connections.lock().attempts.remove(&key);
             // Nobody may be left to hear it.
-            let _ = result.send(Some(connections.open(peer, receiver).await));
+            let _ = result.send(Some(opened));
         });
         Ok(Some(attempt))
     }
 
-    async fn open(&self, peer: SocketAddr, receiver: Rc<dyn Receive>) -> Result<(), ConnectError> {
-        let result = match timeout(CONNECT_TIMEOUT, TcpStream::connect(peer)).await {
-            Ok(Ok(stream)) => self.adopt(stream, peer, receiver),
-            Ok(Err(error)) => Err(ConnectError::Failed(error.kind())),
-            Err(_) => Err(ConnectError::Timeout),
-        };
-        if result.is_err() {
-            let mut table = self.lock();
-            if matches!(table.peers.get(&peer), Some(Peer::Connecting(_))) {
-                table.peers.remove(&peer);
-            }
-        }
-        result
+    async fn establish(
+        &self,
+        to: Target,
+        name: &str,
+        receiver: Rc<dyn Receive>,
+    ) -> Result<(), ConnectError> {
+        let slot = self.slot()?;
+        let failed = |error: io::Error| ConnectError::Failed(error.kind());
+        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(to.addr)).await;
+        let stream = connected.map_err(|_| ConnectError::Timeout)?.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        let source = self.source(to.transport, to.addr, stream.local_addr().map_err(failed)?);
+        let ready = self.0.layers.connect(stream, to.transport, name).await;
+        let ready = ready.map_err(|error| match error {
+            HandshakeError::Timeout => ConnectError::Timeout,
+            error => ConnectError::Handshake(error.to_string().into()),
+        })?;
+        let entry = self.enter(&ready, source, true)?;
+        task::spawn_local(serve(slot, entry, ready, source, receiver));
+        Ok(())
     }
 
-    /// Takes a connection that is open; this worker serves it until its end.
+    /// Takes a connection that a client has opened; this worker serves it until its end.
     fn adopt(
         &self,
         stream: TcpStream,
+        transport: Transport,
         peer: SocketAddr,
         receiver: Rc<dyn Receive>,
     ) -> Result<(), ConnectError> {
         let failed = |error: io::Error| ConnectError::Failed(error.kind());
+        let slot = self.slot()?;
         stream.set_nodelay(true).map_err(failed)?;
-        let local = stream.local_addr().map_err(failed)?;
-        let source = Source::new(Transport::Tcp, peer, local);
-        let queue = Arc::new(Queue::new(self.0.limits.queue));
-        let mut table = self.lock();
-        table.check(&self.0.limits)?;
-        table.open += 1;
-        // A peer that comes from one port to two of ours keeps the later connection.
-        if let Some(Peer::Open(earlier)) = table.peers.insert(peer, Peer::Open(Arc::clone(&queue)))
-        {
-            earlier.close();
-        }
-        drop(table);
-        task::spawn_local(self.clone().serve(stream, queue, source, receiver));
+        let source = self.source(transport, peer, stream.local_addr().map_err(failed)?);
+        let connections = self.clone();
+        task::spawn_local(async move {
+            let ready = tokio::select! {
+                ready = connections.0.layers.accept(stream, transport) => ready,
+                () = connections.closing() => return,
+            };
+            match ready {
+                Ok(ready) => {
+                    let Ok(entry) = connections.enter(&ready, source, false) else { return };
+                    serve(slot, entry, ready, source, receiver).await;
+                }
+                Err(error) => receiver.refuse_connection("handshake", peer, &error),
+            }
+        });
         Ok(())
     }
 
-    async fn serve(
-        self,
-        stream: TcpStream,
-        queue: Arc<Queue>,
-        source: Source,
-        receiver: Rc<dyn Receive>,
-    ) {
-        // Also when the worker drops the task.
-        let _open = Open { connections: &self, queue: &queue, peer: source.peer };
-        let limits = &self.0.limits;
-        let connection = Connection { stream: &stream, queue: &queue, source, limits, receiver };
-        let end = connection.run().await;
-        tracing::debug!(peer = %source.peer, reason = %end, "connection closed");
+    /// Makes a connection known, so that others find it.
+    fn enter(&self, ready: &Ready, source: Source, is_ours: bool) -> Result<Entry, ConnectError> {
+        let is_websocket = matches!(source.transport, Transport::Ws | Transport::Wss);
+        let queue = Arc::new(Queue::new(self.0.limits.queue, is_websocket));
+        let to = Target { transport: source.transport, addr: source.peer };
+        let certificate = ready.certificate.clone();
+        let open = Open { queue: Arc::clone(&queue), flow: source.flow, certificate, is_ours };
+        let mut table = self.lock();
+        if table.is_closing {
+            return Err(ConnectError::Closing);
+        }
+        // A peer that comes from one port to two of ours keeps the later connection. One of ours goes
+        // on beside that to another name, until its replies have come and it is idle.
+        if let Some(earlier) = table.peers.insert(to, open)
+            && !earlier.is_ours
+        {
+            earlier.queue.close();
+        }
+        Ok(Entry { connections: self.clone(), queue, to })
+    }
+
+    fn source(&self, transport: Transport, peer: SocketAddr, local: SocketAddr) -> Source {
+        let mut table = self.lock();
+        table.flow += 1;
+        Source { flow: table.flow, ..Source::new(transport, peer, local) }
+    }
+
+    /// Room for one more connection.
+    fn slot(&self) -> Result<Slot, ConnectError> {
+        let mut table = self.lock();
+        table.check(&self.0.limits)?;
+        table.open += 1;
+        Ok(Slot(self.clone()))
+    }
+
+    /// Waits until we are about to stop.
+    async fn closing(&self) {
+        let closing = self.0.closing.notified();
+        if !self.lock().is_closing {
+            closing.await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -274,38 +338,12 @@ impl Connections {
     }
 }
 
-impl Table {
-    /// Whether one more connection may be opened.
-    fn check(&self, limits: &StreamLimits) -> Result<(), ConnectError> {
-        match () {
-            () if self.is_closing => Err(ConnectError::Closing),
-            () if self.open >= limits.max_connections => Err(ConnectError::Limit),
-            () => Ok(()),
-        }
-    }
-}
-
-/// The entry of an open connection, taken out when the connection is dropped.
-struct Open<'a> {
-    connections: &'a Connections,
-    queue: &'a Arc<Queue>,
-    peer: SocketAddr,
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.queue.close();
-        let mut table = self.connections.lock();
-        table.open -= 1;
-        if let Some(Peer::Open(queue)) = table.peers.get(&self.peer)
-            && Arc::ptr_eq(queue, self.queue)
-        {
-            table.peers.remove(&self.peer);
-        }
-        drop(table);
-        self.connections.0.ended.notify_waiters();
-    }
+async fn serve(_slot: Slot, entry: Entry, ready: Ready, source: Source, receiver: Rc<dyn Receive>) {
+    let limits = &entry.connections.0.limits;
+    let connection = Connection::new(&entry.queue, source, limits, receiver);
+    let end = connection.run(ready.stream, &ready.rest).await;
+    tracing::debug!(peer = %source.peer, reason = %end, "connection closed");
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,6 +2,7 @@
 
 mod constants;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -182,12 +183,13 @@ impl Bundle {
     /// Runs a route until it ends or must wait.
     pub fn run(
         self: &Rc<Self>,
-        name: &'static str,
-        route: Box<Route>,
+        name: impl Into<Cow<'static, str>>,
+        mut route: Box<Route>,
         stacks: &Stacks,
     ) -> io::Result<Result<Ended, Waiting>> {
-        let bundle = self.clone();
-        let mut fiber = Fiber::new(stacks, move || bundle.run_here(name, route))?;
+        let (bundle, name) = (self.clone(), name.into());
+        route.bundle = Some(self.clone());
+        let mut fiber = Fiber::new(stacks, move || bundle.run_here(&name, route))?;
         Ok(match fiber.start() {
             Poll::Ready(ended) => Ok(ended.unwrap_or_else(after_panic)),
             Poll::Pending => Err(fiber),

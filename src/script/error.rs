@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::export::{Kind, Kinds};
+use crate::sip::proxy::ForwardError;
 use crate::sip::{EditError, HeaderError, UriError};
 use crate::store::StoreError;
 
@@ -28,6 +29,15 @@ pub enum RouteError {
     /// The request has used up its hops (RFC 3261 §16.3 step 3).
     #[error("no hops left")]
     TooManyHops,
+    /// The request came back unchanged (RFC 5393 §4.2).
+    #[error("the request has come in a loop")]
+    Loop,
+    /// The request may not be forked any further (RFC 5393 §5.3).
+    #[error("no breadth left")]
+    Breadth,
+    /// The caller has cancelled the request.
+    #[error("the caller has cancelled")]
+    Cancelled,
     /// The request has run for longer than a script may.
     #[error("the script took longer than its deadline")]
     Deadline,
@@ -98,6 +108,16 @@ pub enum RouteError {
     Unsupported(&'static str),
 }
 
+impl From<ForwardError> for RouteError {
+    fn from(error: ForwardError) -> Self {
+        match error {
+            ForwardError::Header(source) => Self::Header(source),
+            ForwardError::TooManyHops => Self::TooManyHops,
+            ForwardError::Edit(source) => Self::Edit(source),
+        }
+    }
+}
+
 impl RouteError {
     /// The reply that is sent when the script does not handle the error itself.
     pub fn status(&self) -> (u16, &'static str) {
@@ -105,6 +125,9 @@ impl RouteError {
             Self::Header(_) => (400, "Bad Request"),
             Self::Uri { .. } => (400, "Bad URI"),
             Self::TooManyHops => (483, "Too Many Hops"),
+            Self::Loop => (482, "Loop Detected"),
+            Self::Breadth => (440, "Max-Breadth Exceeded"),
+            Self::Cancelled => (487, "Request Terminated"),
             Self::Unreachable { status, .. } => (*status, crate::sip::standard_reason(*status)),
             Self::Store(error) if error.retry_after().is_some() => (503, "Service Unavailable"),
             Self::Overload(_) => (503, "Service Unavailable"),

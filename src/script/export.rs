@@ -149,6 +149,8 @@ pub enum ParamType {
     Any,
     /// Text that is a regular expression.
     Regex,
+    /// Text of the form `/pattern/replacement/flags`.
+    Substitution,
     /// A final or provisional SIP status, 100 to 699.
     Status,
     /// Text that names a route of this kind, which the function arms.

@@ -20,6 +20,9 @@ const POOL: usize = 256;
 thread_local! {
     /// The running fiber's way back to the driver; null outside of one.
     static YIELDER: Cell<*const Yielder<Waker, ()>> = const { Cell::new(std::ptr::null()) };
+
+    /// What wakes the task that polls the running fiber; none before its first wait and outside of one.
+    static WAKER: Cell<Option<Waker>> = const { Cell::new(None) };
 }
 
 /// Stacks that wait for the next script; one pool per worker.
@@ -74,9 +77,10 @@ impl<T: 'static> Fiber<T> {
 
     fn resume(&mut self, waker: Waker) -> Poll<Result<T, Panicked>> {
         let coroutine = self.coroutine.as_mut().expect("a fiber that has ended is not polled");
-        let outer = YIELDER.get();
+        let outer = (YIELDER.get(), WAKER.replace(Some(waker.clone())));
         let result = coroutine.resume(waker);
-        YIELDER.set(outer);
+        YIELDER.set(outer.0);
+        WAKER.set(outer.1);
         match result {
             CoroutineResult::Yield(()) => Poll::Pending,
             CoroutineResult::Return(result) => {
@@ -103,13 +107,20 @@ impl<T: 'static> Future for Fiber<T> {
 /// Outside of a fiber, when the future is not ready at once.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
-    let mut waker = Waker::noop().clone();
+    let mut waker = running_waker();
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return value;
         }
         waker = suspend();
     }
+}
+
+/// The waker of the task that polls the running fiber.
+fn running_waker() -> Waker {
+    let waker = WAKER.take().unwrap_or_else(|| Waker::noop().clone());
+    WAKER.set(Some(waker.clone()));
+    waker
 }
 
 /// Parks the running fiber; gives the waker of the task that polls it next.
@@ -133,7 +144,8 @@ fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     /// A future that is ready once a flag is set.
     fn flag(flag: Rc<AtomicBool>) -> impl Future<Output = u8> {
@@ -168,6 +180,34 @@ mod tests {
         assert_eq!(poll(&mut fibers[1]), Poll::Ready(Ok(14)));
         ready[0].store(true, Ordering::Relaxed);
         assert_eq!(poll(&mut fibers[0]), Poll::Ready(Ok(14)));
+    }
+
+    /// A waker that counts.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn every_wait_of_a_job_is_woken() {
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..3).map(|_| tokio::sync::oneshot::channel::<()>()).unzip();
+        let job = move || receivers.into_iter().map(wait).filter(Result::is_ok);
+        let mut fiber = Fiber::new(&Stacks::default(), move || job().count()).unwrap();
+        assert!(fiber.start().is_pending());
+        let count = Arc::<Count>::default();
+        let waker = Waker::from(count.clone());
+        let mut poll = || Pin::new(&mut fiber).poll(&mut Context::from_waker(&waker));
+        assert!(poll().is_pending());
+        for (sent, sender) in senders.into_iter().enumerate() {
+            sender.send(()).unwrap();
+            assert_eq!(count.0.load(Ordering::Relaxed), sent + 1);
+            assert_eq!(poll(), if sent == 2 { Poll::Ready(Ok(3)) } else { Poll::Pending });
+        }
     }
 
     #[test]

@@ -17,6 +17,14 @@ pub struct Sources {
     pub imports: BTreeMap<String, (String, String)>,
 }
 
+impl Sources {
+    /// Does the word stand in any of the files?
+    pub fn mention(&self, word: &str) -> bool {
+        let imported = self.imports.values().map(|(_, text)| text);
+        std::iter::once(&self.text).chain(imported).any(|text| text.contains(word))
+    }
+}
+
 /// Why an `import` finds no file.
 #[derive(Debug, Error)]
 #[non_exhaustive]

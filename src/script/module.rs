@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ahash::AHashMap;
 use regex::Regex;
@@ -13,6 +14,7 @@ use super::commons::Commons;
 use super::error::RouteError;
 use super::export::{Catalogue, Export, Kind, Kinds, ParamType};
 use super::route::Route;
+use super::router::{Router, Waiting};
 use crate::config::{ParamError, Params};
 use crate::store::{Store, Table};
 
@@ -35,7 +37,11 @@ pub struct Exports {
     registrations: Vec<Registration>,
     tables: Vec<Table>,
     commons: Commons,
+    jobs: Vec<(Duration, Job)>,
 }
+
+/// Something that a module does again and again.
+pub type Job = Rc<dyn Fn(Rc<dyn Router>) -> Waiting<()>>;
 
 /// The exports of one module, which share its parameters.
 pub struct ModuleExports<'e, C> {
@@ -70,6 +76,21 @@ impl Exports {
     /// The tables that modules need.
     pub fn tables(&self) -> &[Table] {
         &self.tables
+    }
+
+    /// Has `job` done every `interval`, by one worker alone, from the first interval on. A run that takes longer than the
+    /// interval delays the next one.
+    pub fn every<F: Future<Output = ()> + 'static>(
+        &mut self,
+        interval: Duration,
+        job: impl Fn(Rc<dyn Router>) -> F + 'static,
+    ) {
+        self.jobs.push((interval, Rc::new(move |router| Box::pin(job(router)))));
+    }
+
+    /// What is done again and again, with the interval.
+    pub fn jobs(&self) -> &[(Duration, Job)] {
+        &self.jobs
     }
 
     /// Exports that get `config` as their second argument.
@@ -294,6 +315,35 @@ impl Argument for Pattern {
             Ok(Self(regex))
         })
     }
+}
+
+macro_rules! route_names {
+    ($($(#[doc = $doc:literal])* $name:ident $kind:ident;)*) => {
+        $(
+            $(#[doc = $doc])*
+            #[derive(Clone, Debug, PartialEq, Eq)]
+            pub struct $name(pub Option<ImmutableString>);
+
+            impl Argument for $name {
+                const TYPE: ParamType = ParamType::Route(Kind::$kind);
+                type Rhai = ImmutableString;
+
+                fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
+                    let name: ImmutableString = value.take().cast();
+                    Ok(Self(Some(name).filter(|name| !name.is_empty())))
+                }
+            }
+        )*
+    };
+}
+
+route_names! {
+    /// The name of a `branch_route_X`; an empty one takes it back.
+    BranchRoute Branch;
+    /// The name of an `onreply_route_X`; an empty one takes it back.
+    ReplyRoute OnReply;
+    /// The name of a `failure_route_X`; an empty one takes it back.
+    FailureRoute Failure;
 }
 
 macro_rules! outcomes {

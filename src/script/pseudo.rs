@@ -11,9 +11,13 @@ type Read = fn(&Route, &mut String);
 
 /// Name, meaning and reader of each variable. A longer name stands above its beginning.
 const VARIABLES: &[(&str, &str, Read)] = &[
-    ("proto", "transport of the message, in lower case", |r, out| {
-        out.push_str(&r.source.transport.token().to_ascii_lowercase());
-    }),
+    (
+        "proto",
+        "transport of the message, in lower case: `udp`, `tcp`, `tls`, `ws` or `wss`",
+        |r, out| {
+            out.push_str(&r.source.transport.token().to_ascii_lowercase());
+        },
+    ),
     ("rm", "method", |r, out| out.push_str(r.message.method().as_str())),
     ("ru", "Request-URI", |r, out| out.push_str(r.message.request_uri())),
     ("rU", "user of the Request-URI", |r, out| of_uri(r.message.request_uri(), user, out)),
@@ -31,6 +35,14 @@ const VARIABLES: &[(&str, &str, Read)] = &[
     ("fd", "host of From", |r, out| from(r, |a, out| of_uri(a.uri, host, out), out)),
     ("ft", "tag of From", |r, out| from(r, tag, out)),
     ("fn", "display name of From", |r, out| from(r, name, out)),
+    (
+        "tls_peer_subject_cn",
+        "common name in the certificate that the peer has proved to have",
+        |r, out| {
+            let certificate = r.router().peer_certificate(r.source);
+            out.push_str(certificate.as_ref().and_then(|it| it.common_name()).unwrap_or(""));
+        },
+    ),
     ("tu", "URI of To", |r, out| to(r, uri, out)),
     ("tU", "user of To", |r, out| to(r, |a, out| of_uri(a.uri, user, out), out)),
     ("td", "host of To", |r, out| to(r, |a, out| of_uri(a.uri, host, out), out)),

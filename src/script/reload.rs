@@ -1,5 +1,6 @@
-//! Tells when a file of the script folder has changed.
+//! Tells when a file of the script folder, or one that scripts do not know of, has changed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,28 +13,42 @@ const QUIET: Duration = Duration::from_millis(100);
 /// How long at most to wait for quiet, so that a change is live within a second.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// A watch on one folder and those below it.
+/// A watch on folders.
 pub struct Watch {
     _watcher: notify::RecommendedWatcher,
     changes: mpsc::Receiver<()>,
 }
 
 impl Watch {
-    /// Watches the folder that `script` is in.
+    /// Watches the scripts in the folder that `script` is in and in those below it.
     pub fn new(script: &Path) -> notify::Result<Self> {
-        let folder = script.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Self::of([folder(script)], RecursiveMode::Recursive, concerns_a_script)
+    }
+
+    /// Watches the folders that these files are in. A file may be a link that is made anew in its folder.
+    pub fn beside<'p>(files: impl Iterator<Item = &'p Path>) -> notify::Result<Self> {
+        Self::of(files.map(folder), RecursiveMode::NonRecursive, |event| !event.kind.is_access())
+    }
+
+    fn of<'p>(
+        folders: impl IntoIterator<Item = &'p Path>,
+        mode: RecursiveMode,
+        concerns_us: fn(&Event) -> bool,
+    ) -> notify::Result<Self> {
         let (changed, changes) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.is_ok_and(|event| concerns_a_script(&event)) {
+            if event.is_ok_and(|event| concerns_us(&event)) {
                 // A full channel holds a change already.
                 let _ = changed.try_send(());
             }
         })?;
-        watcher.watch(folder.unwrap_or(Path::new(".")), RecursiveMode::Recursive)?;
+        for folder in folders.into_iter().collect::<BTreeSet<_>>() {
+            watcher.watch(folder, mode)?;
+        }
         Ok(Self { _watcher: watcher, changes })
     }
 
-    /// Waits until a script has changed and the folder has been quiet since.
+    /// Waits until a file has changed and the folder has been quiet since.
     pub async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
             return std::future::pending().await;
@@ -44,6 +59,11 @@ impl Watch {
         // Busy or not, the check decides whether the files are whole.
         let _ = tokio::time::timeout(SETTLE, quiet).await;
     }
+}
+
+fn folder(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 fn concerns_a_script(event: &Event) -> bool {

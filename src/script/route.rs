@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, ImmutableString};
 
+use super::engine::Bundle;
 use super::error::RouteError;
 use super::export::Kind;
 use super::fiber;
 use super::router::{Router, Verdict};
 use crate::clock;
-use crate::sip::digest::Outcome;
+use crate::sip::digest;
 use crate::sip::proxy::loose_route::Followed;
 use crate::sip::proxy::record_route::RecordRoute;
 use crate::sip::transaction::ServerKey;
@@ -33,7 +34,7 @@ pub struct FromXmpp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authentication {
     /// Whether they prove who sent the request, or why not.
-    pub outcome: Outcome,
+    pub outcome: digest::Outcome,
     /// The username as the credentials have it; empty unless it is proved.
     pub username: ImmutableString,
     /// The realm that asked for credentials.
@@ -64,6 +65,54 @@ impl Target {
     }
 }
 
+/// What the script has armed for the transaction: `t_on_failure`, `t_set_fr` …
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Armed {
+    /// The `branch_route_X` that runs for each copy before it leaves.
+    pub branch: Option<ImmutableString>,
+    /// The `onreply_route_X` that runs for each response.
+    pub reply: Option<ImmutableString>,
+    /// The `failure_route_X` that runs when every branch has failed; once.
+    pub failure: Option<ImmutableString>,
+    /// How long an INVITE may ring; else as `[sip.timers]` says.
+    pub ringing: Option<Duration>,
+    /// How long a branch may stay without any response, or a request other than INVITE without a final one.
+    pub silence: Option<Duration>,
+}
+
+impl Armed {
+    /// The route of this kind.
+    pub fn route(&self, kind: Kind) -> Option<&ImmutableString> {
+        match kind {
+            Kind::Branch => self.branch.as_ref(),
+            Kind::OnReply => self.reply.as_ref(),
+            Kind::Failure => self.failure.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// What had become of the branches of a request when its `failure_route`, `onreply_route` or `branch_route` began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The best final status of all branches, or that of the response; 0 when there is none.
+    pub status: u16,
+    /// The branch that the route is about; in a `failure_route` that of the last event.
+    pub branch: usize,
+    /// The caller has given up.
+    pub is_cancelled: bool,
+    /// Some branch had a response.
+    pub any_replied: bool,
+    /// No branch had a final response: every failure is ours to tell.
+    pub all_local: bool,
+    /// The branch ended without a final response.
+    pub last_local: bool,
+    /// The branch had a response.
+    pub branch_replied: bool,
+    /// The branch timed out.
+    pub branch_timed_out: bool,
+}
+
 /// What a running route reads and changes.
 pub struct Route {
     /// The kind of the route.
@@ -76,6 +125,8 @@ pub struct Route {
     pub original_uri: ImmutableString,
     /// The next hop, when it is not the Request-URI: `setdsturi`.
     pub destination: Option<ImmutableString>,
+    /// The Route headers that lead to the Request-URI (RFC 3327), as those of a [`Target`].
+    pub path: ImmutableString,
     /// The ways besides the Request-URI: `append_branch`, and `lookup` of several contacts.
     pub targets: Vec<Target>,
     /// The flags of the way that the Request-URI is: `setbflag`.
@@ -96,6 +147,8 @@ pub struct Route {
     pub variables: BTreeMap<ImmutableString, Dynamic>,
     /// Headers that the replies to the message carry: `append_to_reply`.
     pub reply_headers: Vec<(ImmutableString, ImmutableString)>,
+    /// The reply that the last error of a function would have become: `send_reply_error`.
+    pub last_error: Option<(u16, &'static str)>,
     /// Who sent the request, when the script has asked.
     pub authentication: Option<Authentication>,
     /// What the last gateway function said of the message's fate.
@@ -108,6 +161,12 @@ pub struct Route {
     pub is_relayed: bool,
     /// A final reply was sent.
     pub is_answered: bool,
+    /// What is armed; none is the common case.
+    pub armed: Option<Box<Armed>>,
+    /// What became of the branches, in the routes that are about them.
+    pub outcome: Option<Outcome>,
+    /// The version of the script that the message began with.
+    pub bundle: Option<Rc<Bundle>>,
     /// The script said `drop()`: nothing is done by default.
     pub is_dropped: bool,
     /// The stanza, in routes of stanzas.
@@ -139,6 +198,7 @@ impl Route {
             message,
             source,
             destination: None,
+            path: "".into(),
             targets: Vec::new(),
             branch_flags: 0,
             q: 1000,
@@ -149,12 +209,16 @@ impl Route {
             flags: 0,
             variables: BTreeMap::new(),
             reply_headers: Vec::new(),
+            last_error: None,
             authentication: None,
             verdict: Verdict::default(),
             key,
             has_transaction: false,
             is_relayed: false,
             is_answered: false,
+            armed: None,
+            outcome: None,
+            bundle: None,
             is_dropped: false,
             xmpp: None,
             deadline,
@@ -170,6 +234,31 @@ impl Route {
     /// The time, for functions that count or forget.
     pub fn now(&self) -> Instant {
         clock::now()
+    }
+
+    /// Replies through the transaction where the script has one, else without.
+    pub fn reply(&mut self, status: u16, reason: &str) -> Result<(), RouteError> {
+        let router = self.router();
+        match self.has_transaction {
+            true => router.reply(self, status, reason, &[])?,
+            false => router.reply_stateless(self, status, reason)?,
+        }
+        self.is_answered |= status >= 200;
+        Ok(())
+    }
+
+    /// Like [`Route::reply`], with headers that no other reply carries.
+    pub fn reply_with(
+        &mut self,
+        status: u16,
+        reason: &str,
+        headers: impl IntoIterator<Item = (ImmutableString, ImmutableString)>,
+    ) -> Result<(), RouteError> {
+        let before = self.reply_headers.len();
+        self.reply_headers.extend(headers);
+        let sent = self.reply(status, reason);
+        self.reply_headers.truncate(before);
+        sent
     }
 
     /// The time since 1970, for what leaves the process.
@@ -222,6 +311,9 @@ impl Route {
         let reason = "it needs a message, and is called while the script is loaded";
         let mut route = CURRENT.take().ok_or(RouteError::State { function, reason })?;
         let result = call(&mut route);
+        if let Err(error) = &result {
+            route.last_error = Some(error.status());
+        }
         CURRENT.set(Some(route));
         result
     }

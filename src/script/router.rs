@@ -4,10 +4,13 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::error::RouteError;
-use super::route::Route;
+use super::route::{Route, Target};
 use crate::gateway::OutgoingStanza;
+use crate::sip::Message;
+use crate::sip::certificate::Certificate;
 use crate::sip::transport::Source;
 use crate::xmpp::StanzaError;
 
@@ -44,13 +47,17 @@ impl Verdict {
 /// Something that a script can wait for.
 pub type Waiting<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// A registered contact.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contact {
-    /// The URI that the phone registered.
-    pub uri: String,
-    /// Where the REGISTER came from, as a URI, when the phone's own address leads nowhere.
-    pub received: Option<String>,
+/// How a REGISTER is saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saving<'a> {
+    /// The URI that is registered, when it is not that of To.
+    pub uri: Option<&'a str>,
+    /// The contacts stay in memory.
+    pub is_volatile: bool,
+    /// No reply is sent.
+    pub is_silent: bool,
+    /// What is registered takes the place of all that was.
+    pub replaces_all: bool,
 }
 
 /// The server as a route sees it. Functions act when they are called.
@@ -70,8 +77,23 @@ pub trait Router {
         headers: &[(&str, &str)],
     ) -> Result<(), RouteError>;
 
-    /// Sends the message on, to the route's destination, along its Route header or to its Request-URI (RFC 3261 §16.6).
+    /// Sends the message on, to the route's destination, along its Route header or to its Request-URI, and to the
+    /// route's further targets (RFC 3261 §16.6). An ACK goes on without a transaction, as does a CANCEL that no
+    /// transaction knows.
     fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>>;
+
+    /// Sends the message on without a transaction (RFC 3261 §16.11): to `next_hop`, else where it leads by itself.
+    fn forward(&self, route: &mut Route, next_hop: Option<&str>)
+    -> Waiting<Result<(), RouteError>>;
+
+    /// Sends a copy of the message to `uri`, whose responses nobody sees.
+    fn replicate(&self, route: &mut Route, uri: &str) -> Waiting<Result<(), RouteError>>;
+
+    /// Sends the last response of the transaction again; false when there is none.
+    fn retransmit(&self, route: &Route) -> bool;
+
+    /// Sends a request of our own, which has no Via yet, to `next_hop`, and gives its final status: 408 when none came.
+    fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>>;
 
     /// Sends a stanza to the XMPP side; tells its fate when `wants_hand_over`, else that it is queued.
     fn send_stanza(
@@ -91,13 +113,21 @@ pub trait Router {
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError>;
 
     /// Remembers or forgets the contacts of a REGISTER and replies (RFC 3261 §10.3).
-    fn save(&self, route: &mut Route, table: &str) -> Result<bool, RouteError>;
+    fn save(&self, route: &mut Route, table: &str, saving: Saving<'_>) -> Result<bool, RouteError>;
 
-    /// The best contact of the address of record that a URI names.
-    fn contact(&self, table: &str, uri: &str) -> Option<Contact>;
+    /// The contacts of the address of record or the instance that a URI names, the best first.
+    /// With `method`, those that take it.
+    fn contacts(&self, table: &str, uri: &str, method: Option<&str>) -> Vec<Target>;
+
+    /// Forgets the contacts of the address of record that a URI names: all, or the one of this URI or own name.
+    /// Tells how many.
+    fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize;
 
     /// A word that no other message of ours has.
     fn unique_id(&self) -> String;
+
+    /// The certificate that the sender of a message has proved to have over TLS.
+    fn peer_certificate(&self, source: Source) -> Option<Arc<Certificate>>;
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ pub(super) fn hold(listen: &Listen) -> io::Result<Held> {
     let transport = match listen.transport {
         ListenTransport::Udp => Transport::Udp,
         ListenTransport::Tcp => Transport::Tcp,
+        ListenTransport::Tls => Transport::Tls,
+        ListenTransport::Ws => Transport::Ws,
+        ListenTransport::Wss => Transport::Wss,
     };
     match transport {
         Transport::Udp => drop(UdpSocket::bind(listen.address)?),

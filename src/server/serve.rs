@@ -1,28 +1,31 @@
 //! The running server: its workers, signals, and the watch on the script folder.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 
+use super::layers::layers;
 use super::listen::{Held, hold};
 use super::{ServeError, sound_script};
+use crate::clock;
 use crate::config::{Config, DnsConfig, Params};
-use crate::engine::{Attached, Mail, Script, Shared, Worker, before_waiting};
+use crate::engine::{Attached, Locations, Mail, Script, Shared, Worker, before_waiting};
 use crate::modules::{self, registrar, xmpp};
 use crate::net::dns::{DnsError, Resolver};
-use crate::net::tcp::{Connections, StreamLimits, TcpPort};
+use crate::net::tcp::{Connections, Layers, StreamLimits, TcpPort};
+use crate::net::tls::Tls;
 use crate::net::udp::UdpPort;
 use crate::script::commons::Commons;
 use crate::script::engine::Bundle;
 use crate::script::import::Sources;
 use crate::script::reload::Watch;
 use crate::sip::Limits;
-use crate::sip::location::LocationLimits;
 use crate::sip::transport::Transport;
 use crate::store::Store;
 
@@ -35,21 +38,28 @@ const STREAM_QUEUE: usize = 1000;
 /// How often expired contacts are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// How long the last changes of contacts may take to be stored.
+const STORING: Duration = Duration::from_secs(10);
+
 /// How long streams and connections may take to close.
 const CLOSING: Duration = Duration::from_secs(3);
 
 pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     let sources = Arc::new(sound_script(&config)?);
+    let layers = layers(&config.sip)?;
+    let tls = layers.tls.clone();
     let system = |what| move |source| ServeError::System { what, source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("a runtime"))?;
     let _inside = runtime.enter();
     let held = listeners(&config)?;
-    let tables = modules::load(&config.modules, &Commons::default())?;
-    let store = Store::open(&config.store, tables.tables())?;
+    let tables = modules::tables(&config.modules, |function| sources.mention(function))?;
+    let store = Store::open(&config.store, &tables)?;
     let (senders, mailboxes): (Vec<_>, Vec<_>) =
         (0..config.workers.get()).map(|_| mpsc::channel(MAILBOX)).unzip();
-    let shared = Arc::new(shared(&config, &held, senders, Commons::with_store(store))?);
+    let commons = Commons::with_store(store);
+    let shared = Arc::new(shared(&config, &held, senders, layers, commons)?);
+    let keeper = runtime.block_on(restored(&shared));
     for (id, mailbox) in (0..).zip(mailboxes) {
         start_worker(id, &shared, &sources, mailbox)?;
     }
@@ -57,11 +67,28 @@ pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     for (transport, local) in &shared.listeners {
         tracing::info!("listening {}:{local}", transport.token().to_ascii_lowercase());
     }
-    let watch = Watch::new(&config.script.file);
-    let watch = watch.inspect_err(|error| tracing::warn!(%error, "edits go unnoticed; use SIGHUP"));
-    runtime.block_on(control(&shared, watch.ok())).map_err(system("signals"))?;
+    let watches = Watches::new(&config.script.file, tls);
+    runtime.block_on(control(&shared, watches, keeper)).map_err(system("signals"))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Takes the contacts that the store has kept, and begins to keep it as they are.
+async fn restored(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
+    let store = shared.commons.store().filter(|_| shared.locations.has_store())?.clone();
+    let began = clock::now();
+    let restored = shared.locations.restore(&store).await;
+    match &restored {
+        Ok(count) => {
+            let ms = (clock::now() - began).as_millis() as u64;
+            tracing::info!(count, ms, "contacts restored");
+        }
+        Err(error) => tracing::warn!(%error, "contacts are restored once the store is there"),
+    }
+    let shared = shared.clone();
+    Some(tokio::spawn(async move {
+        shared.locations.keep_stored(&store, restored.is_ok()).await;
+    }))
 }
 
 fn listeners(config: &Config) -> Result<Vec<Held>, ServeError> {
@@ -74,6 +101,7 @@ fn shared(
     config: &Arc<Config>,
     held: &[Held],
     mailboxes: Vec<mpsc::Sender<Mail>>,
+    layers: Layers,
     commons: Commons,
 ) -> Result<Shared, ServeError> {
     let limits = &config.sip.limits;
@@ -81,6 +109,13 @@ fn shared(
         header_block: limits.max_tcp_header,
         body: limits.max_tcp_message,
         ..Limits::default()
+    };
+    let streams = StreamLimits {
+        framing,
+        idle: limits.tcp_idle_timeout,
+        header: limits.tcp_header_timeout,
+        max_connections: limits.max_connections,
+        queue: STREAM_QUEUE,
     };
     let params = |module: &str| config.modules.get(module).cloned().unwrap_or_else(Params::none);
     let gateway = xmpp::Gateway::from(params("xmpp").parse::<xmpp::Config>()?);
@@ -91,23 +126,15 @@ fn shared(
         mint: Default::default(),
         owners: Default::default(),
         mailboxes,
-        connections: Connections::new(StreamLimits {
-            framing,
-            idle: limits.tcp_idle_timeout,
-            header: limits.tcp_header_timeout,
-            max_connections: limits.max_connections,
-            queue: STREAM_QUEUE,
-        }),
+        connections: Connections::new(streams, layers),
         resolver: resolver(&config.dns)
             .inspect_err(|error| tracing::warn!(%error, "names cannot be resolved"))
             .ok(),
-        locations: Default::default(),
-        location_limits: LocationLimits {
-            default_expires: contacts.default_expires,
-            max_expires: contacts.max_expires,
-            max_contacts: usize::from(contacts.max_contacts),
-            ..LocationLimits::default()
-        },
+        locations: Locations::new(
+            &contacts,
+            format!("{:x}", rand::random::<u64>()),
+            commons.store().is_some(),
+        ),
         xmpp: is_attached.then_some(Attached { gateway, worker: 0 }),
         listeners: held.iter().map(|held| (held.transport, held.local)).collect(),
         is_draining: Default::default(),
@@ -175,30 +202,68 @@ fn worker(id: u16, shared: Arc<Shared>, sources: &Sources) -> Result<Started, Se
         let error = |source| ServeError::Listen { listen: *listen, source };
         match transport {
             Transport::Udp => udp.push(UdpPort::bind(*local).map_err(error)?),
-            _ => tcp.push(TcpPort::bind(*local).map_err(error)?),
+            _ => tcp.push(TcpPort::bind(*local, *transport).map_err(error)?),
         }
     }
     Ok((Worker::new(id, shared, udp, Script::new(exports, bundle)), tcp))
 }
 
+/// What is read again when it changes.
+struct Watches {
+    scripts: Option<Watch>,
+    tls: Option<Arc<Tls>>,
+    certificates: Option<Watch>,
+}
+
+impl Watches {
+    fn new(script: &Path, tls: Option<Arc<Tls>>) -> Self {
+        let unnoticed =
+            |error: &notify::Error| tracing::warn!(%error, "edits go unnoticed; use SIGHUP");
+        let scripts = Watch::new(script).inspect_err(unnoticed).ok();
+        let certificates = tls.as_ref().filter(|tls| tls.files().next().is_some());
+        let certificates =
+            certificates.and_then(|tls| Watch::beside(tls.files()).inspect_err(unnoticed).ok());
+        Self { scripts, tls, certificates }
+    }
+
+    /// Makes changed certificates live, or says why not.
+    fn reload_certificates(&self) {
+        let Some(tls) = &self.tls else { return };
+        match tls.reload(clock::unix_time()) {
+            Ok(true) => tracing::info!("certificates live"),
+            Ok(false) => {}
+            Err(error) => tracing::error!("certificates refused, the old ones go on: {error}"),
+        }
+    }
+}
+
+async fn changed(watch: &mut Option<Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Reloads on an edit or SIGHUP, until SIGTERM or SIGINT; then finishes what runs.
-async fn control(shared: &Shared, mut watch: Option<Watch>) -> io::Result<()> {
+async fn control(
+    shared: &Shared,
+    mut watches: Watches,
+    keeper: Option<JoinHandle<()>>,
+) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut sweep = tokio::time::interval(SWEEP);
     tracing::info!(workers = shared.mailboxes.len(), "ready");
     loop {
-        let edited = async {
-            match &mut watch {
-                Some(watch) => watch.changed().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = edited => reload(shared).await,
-            _ = hangup.recv() => reload(shared).await,
-            _ = sweep.tick() => shared.sweep(),
+            () = changed(&mut watches.scripts) => reload(shared).await,
+            () = changed(&mut watches.certificates) => watches.reload_certificates(),
+            _ = hangup.recv() => {
+                watches.reload_certificates();
+                reload(shared).await;
+            }
+            _ = sweep.tick() => shared.locations.sweep().await,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -209,6 +274,12 @@ async fn control(shared: &Shared, mut watch: Option<Watch>) -> io::Result<()> {
     // A stream that does not close in time is cut by our end.
     let _ = tokio::time::timeout(CLOSING, tell_all(shared, Mail::Close)).await;
     shared.connections.close_all(CLOSING).await;
+    shared.locations.close();
+    if let Some(keeper) = keeper
+        && tokio::time::timeout(STORING, keeper).await.is_err()
+    {
+        tracing::error!("the store is too slow: changed contacts are not stored");
+    }
     if let Some(store) = shared.commons.store()
         && let Err(error) = store.execute(Vec::new()).await
     {

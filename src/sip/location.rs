@@ -1,239 +1,311 @@
 //! The contacts of each address of record (RFC 3261 §10.3).
 
+mod address;
 mod binding;
 mod error;
+mod gruu;
+mod journal;
+mod methods;
+mod registration;
+mod rules;
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 
-pub use self::binding::Binding;
+pub use self::address::{AddressRules, parts_of_address};
+pub use self::binding::{BEST, Binding, Place};
 pub use self::error::RegisterError;
-use super::transport::Transport;
-use super::{HeaderId, Message, NameAddr, Uri, escape_user, lex, unescape};
+use self::gruu::Gruu;
+use self::journal::Journal;
+pub use self::journal::{Changes, Row};
+use self::registration::Asked;
+pub use self::registration::{Manner, Registration};
+pub use self::rules::{OutboundMode, PathMode, Rules};
+use super::Uri;
 
-/// What a contact is kept for whose seconds cannot be read (RFC 3261 §20.10).
-const UNREADABLE_EXPIRES: u32 = 3600;
+/// For this long the same REGISTER may come again, since its answer was lost or is late (RFC 3261 §17.1.2.2).
+const REPEATS: Duration = Duration::from_secs(32);
 
-/// Contacts that ask for this many seconds are never too brief (RFC 3261 §10.3 step 7).
-const NEVER_TOO_BRIEF: u32 = 3600;
-
-/// What a registration may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LocationLimits {
-    /// Seconds for which a contact is kept that does not say.
-    pub default_expires: u32,
-    /// The fewest seconds that may be asked for; fewer are answered 423. Beyond 3600 it is as 3600.
-    pub min_expires: u32,
-    /// The most seconds; more are cut to this.
-    pub max_expires: u32,
-    /// Contacts of one address of record.
-    pub max_contacts: usize,
-    /// Addresses of record.
-    pub max_addresses: usize,
-}
-
-impl Default for LocationLimits {
-    fn default() -> Self {
-        Self {
-            default_expires: 3600,
-            min_expires: 60,
-            max_expires: 3600,
-            max_contacts: 10,
-            max_addresses: 1_000_000,
-        }
-    }
-}
-
-/// Every binding, in memory.
+/// Every binding of one table, in memory.
 #[derive(Debug)]
 pub struct Location {
-    limits: LocationLimits,
-    /// The best first, the newest first among equals. No list is empty.
-    bindings: AHashMap<String, Vec<Binding>>,
+    rules: Rules,
+    /// What the bindings' own names begin with, no other run's.
+    run: String,
+    named: u64,
+    records: AHashMap<Arc<str>, Record>,
+    /// When to look at each address of record for what has expired: not after the first of its contacts does.
+    alarms: BTreeSet<(Instant, Arc<str>)>,
+    /// There is a store behind.
+    journal: Option<Journal>,
 }
 
-/// The address of record that a URI names: `user@host`, canonical (§10.3 step 5); `None` for what is no SIP URI.
-///
-/// Scheme, password, port, parameters and headers are dropped. The user is escaped only where it must be, so that
-/// each user has one spelling; the host is in lower case, an IP address in its shortest form.
-pub fn address_of_record(uri: &str) -> Option<String> {
-    let uri = Uri::parse(uri).ok().filter(Uri::is_sip)?;
-    let host = match uri.host_ip() {
-        Some(ip) => ip.to_string(),
-        None => uri.host().strip_suffix('.').unwrap_or(uri.host()).to_ascii_lowercase(),
-    };
-    let Some(user) = uri.user() else { return Some(host) };
-    let user = unescape(user);
-    Some(format!("{}@{host}", escape_user(str::from_utf8(&user).ok()?)))
+/// The bindings of one address of record.
+#[derive(Debug)]
+struct Record {
+    /// The best first, the newest first among equals. Never empty.
+    bindings: Vec<Binding>,
+    alarm: Instant,
 }
 
-/// What a REGISTER says that holds for each of its contacts.
-struct Registration<'a> {
-    now: Instant,
-    source: (Transport, SocketAddr),
-    call_id: &'a str,
-    cseq: u32,
-    /// The Expires header.
-    expires: Option<u32>,
+impl Record {
+    fn live(&self, now: Instant) -> impl Iterator<Item = &Binding> {
+        self.bindings.iter().filter(move |binding| binding.expires_at > now)
+    }
 }
 
 impl Location {
-    /// No bindings yet.
-    pub fn new(limits: LocationLimits) -> Self {
-        Self { limits, bindings: AHashMap::new() }
+    /// No bindings yet. `run` is a word that no other process and no other table has; with `has_store`, changes
+    /// are noted until [`Location::take_changes`] fetches them.
+    pub fn new(rules: Rules, run: impl Into<String>, has_store: bool) -> Self {
+        Self {
+            rules,
+            run: run.into(),
+            named: 0,
+            records: AHashMap::new(),
+            alarms: BTreeSet::new(),
+            journal: has_store.then(Journal::default),
+        }
     }
 
-    /// Does what a REGISTER asks, all or nothing; gives the Contact values of the 200.
-    ///
-    /// These are steps 5 to 8 of §10.3; whether we serve the domain and the user may register is asked before.
+    /// What may be registered.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Does what a REGISTER asks, all or nothing; gives the headers of the 200 (RFC 3261 §10.3 steps 6 to 8).
     pub fn register(
         &mut self,
         now: Instant,
-        request: &Message,
-        peer: SocketAddr,
-        transport: Transport,
-    ) -> Result<Vec<String>, RegisterError> {
-        let address = address_of_record(request.to()?.uri).ok_or(RegisterError::AddressOfRecord)?;
-        let registration = Registration {
-            now,
-            source: (transport, peer),
-            call_id: request.call_id()?,
-            cseq: request.cseq()?.number,
-            expires: expires_header(request),
-        };
-        let known: Vec<_> = self.contacts(now, &address).cloned().collect();
-        let has_wildcard = request.contacts().any(|it| it.is_ok_and(|it| it.is_wildcard()));
-        let bindings = match has_wildcard {
-            true => registration.without_all(request, &known)?,
-            false => self.merged(&registration, request, known)?,
-        };
-        let is_new = !bindings.is_empty() && !self.bindings.contains_key(&address);
-        if is_new && self.bindings.len() >= self.limits.max_addresses {
-            return Err(RegisterError::Full);
+        registration: Registration,
+    ) -> Result<Vec<(&'static str, String)>, RegisterError> {
+        if self.is_change(now, &registration)? {
+            self.apply(now, &registration);
         }
-        let values = bindings.iter().map(|binding| binding.contact(now)).collect();
-        if bindings.is_empty() {
-            self.bindings.remove(&address);
-        } else {
-            self.bindings.insert(address, bindings);
-        }
-        Ok(values)
+        let gruu_address = registration.gruu_address.as_deref();
+        let live = self.contacts(now, &registration.address);
+        let mut headers: Vec<_> =
+            live.map(|binding| ("Contact", binding.contact(now, gruu_address))).collect();
+        headers.extend(registration.headers);
+        Ok(headers)
     }
 
     /// The contacts of an address of record, the best first and then the newest.
     pub fn contacts(&self, now: Instant, address: &str) -> impl Iterator<Item = &Binding> {
-        let bindings = self.bindings.get(address).map(Vec::as_slice).unwrap_or_default();
-        bindings.iter().filter(move |binding| binding.expires_at > now)
+        self.records.get(address).into_iter().flat_map(move |record| record.live(now))
     }
 
-    /// Forgets what has expired.
-    pub fn sweep(&mut self, now: Instant) {
-        self.bindings.retain(|_, bindings| {
-            bindings.retain(|binding| binding.expires_at > now);
-            !bindings.is_empty()
-        });
+    /// The contacts that a request to this URI goes to, the best first: all of its address of record, or those of
+    /// the instance that a GRUU names (RFC 5627 §5.1). Of several flows of one instance, the newest (RFC 5626 §7).
+    pub fn targets(&self, now: Instant, uri: &str) -> Vec<&Binding> {
+        let Ok(uri) = Uri::parse(uri) else { return Vec::new() };
+        let Some(address) = self.rules.address.address_of(&uri) else { return Vec::new() };
+        let gruu = Gruu::of(&uri);
+        let live: Vec<_> = self
+            .contacts(now, &address)
+            .filter(|binding| gruu.means(binding.instance.as_deref()))
+            .collect();
+        let is_one = gruu != Gruu::None;
+        let is_superseded = |binding: &Binding| {
+            let rivals = live.iter().filter(|other| other.instance == binding.instance);
+            (is_one || binding.reg_id > 0)
+                && rivals.filter(|other| is_one || other.reg_id > 0).any(|other| {
+                    (other.updated_at, &other.ruid) > (binding.updated_at, &binding.ruid)
+                })
+        };
+        live.iter().copied().filter(|binding| !is_superseded(binding)).collect()
     }
 
-    /// §10.3 step 7: each contact in turn takes the place of an equivalent one, or removes it.
-    fn merged(
-        &self,
-        registration: &Registration<'_>,
-        request: &Message,
-        mut known: Vec<Binding>,
-    ) -> Result<Vec<Binding>, RegisterError> {
-        let mut added: Vec<Binding> = Vec::new();
-        for contact in request.contacts() {
-            let contact = contact?;
-            let uri = contact.parsed_uri().map_err(RegisterError::Contact)?;
-            let seconds = self.seconds(registration, &contact)?;
-            if let Some(at) = known.iter().position(|binding| binding.is_for(&uri)) {
-                registration.check_order(&known[at])?;
-                known.remove(at);
+    /// Forgets the contacts of an address of record: all, or the one of this URI or own name. Tells how many.
+    pub fn unregister(&mut self, now: Instant, address: &str, contact: Option<&str>) -> usize {
+        let Some((address, record)) = self.records.remove_entry(address) else { return 0 };
+        self.alarms.remove(&(record.alarm, address.clone()));
+        let is_meant = |binding: &Binding| {
+            contact.is_none_or(|contact| {
+                *binding.ruid == *contact || binding::is_equivalent(&binding.uri, contact)
+            })
+        };
+        let (gone, kept): (Vec<_>, Vec<_>) = record.bindings.into_iter().partition(is_meant);
+        gone.iter().for_each(|binding| self.note_gone(&address, binding));
+        self.keep(address, kept);
+        gone.iter().filter(|binding| binding.expires_at > now).count()
+    }
+
+    /// Forgets what has expired, looking at no more than so many addresses of record; tells whether there may be more.
+    pub fn sweep(&mut self, now: Instant, at_most: usize) -> bool {
+        for _ in 0..at_most {
+            if self.alarms.first().is_none_or(|(alarm, _)| *alarm > now) {
+                return false;
             }
-            added.retain(|binding| !binding.is_for(&uri));
-            if seconds > 0 {
-                added.push(registration.binding(&contact, &uri, seconds)?);
-            }
-            if added.len() > self.limits.max_contacts {
-                return Err(RegisterError::TooManyContacts);
-            }
+            let Some((_, address)) = self.alarms.pop_first() else { return false };
+            let Some(record) = self.records.remove(&address) else { continue };
+            let is_live = |binding: &Binding| binding.expires_at > now;
+            let (kept, gone): (Vec<_>, Vec<_>) = record.bindings.into_iter().partition(is_live);
+            gone.iter().for_each(|binding| self.note_gone(&address, binding));
+            self.keep(address, kept);
         }
-        if !added.is_empty() && added.len() + known.len() > self.limits.max_contacts {
+        true
+    }
+
+    /// How many addresses of record have contacts.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Nobody is registered.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Takes a binding that the store has kept. What memory has is newer: then the store's goes.
+    pub fn restore(&mut self, now: Instant, address: String, mut binding: Binding) {
+        binding.is_stored = true;
+        let known = self.records.get(address.as_str());
+        let asked = Asked::of(&binding);
+        let is_known = known.is_some_and(|record| record.live(now).any(|it| it.is_for(&asked)));
+        let address: Arc<str> = address.into();
+        if is_known || binding.expires_at <= now {
+            return self.note_gone(&address, &binding);
+        }
+        let mut bindings = self.take(&address);
+        bindings.push(binding);
+        bindings.sort_by_key(|binding| std::cmp::Reverse((binding.q, binding.updated_at)));
+        self.keep(address, bindings);
+    }
+
+    /// What has changed since the last call; ask [`Location::row`] for how it is now.
+    pub fn take_changes(&mut self) -> Changes {
+        self.journal.as_mut().map(Journal::take).unwrap_or_default()
+    }
+
+    /// How many bindings the store does not know as they are.
+    pub fn changes(&self) -> usize {
+        self.journal.as_ref().map_or(0, Journal::len)
+    }
+
+    /// The binding that the store is to have; `None` when it is to have none. It counts as stored from now on.
+    pub fn row(&mut self, (ruid, address): &Row) -> Option<&Binding> {
+        let record = self.records.get_mut(address)?;
+        let binding = record.bindings.iter_mut().find(|binding| binding.ruid == *ruid)?;
+        if binding.is_volatile {
+            return None;
+        }
+        binding.is_stored = true;
+        Some(binding)
+    }
+
+    /// §10.3 steps 6 and 7 without touching anything; false when there is nothing to do.
+    fn is_change(&self, now: Instant, asks: &Registration) -> Result<bool, RegisterError> {
+        let record = self.records.get(asks.address.as_str());
+        let live = || record.into_iter().flat_map(|record| record.live(now));
+        if asks.removes_all {
+            live().try_for_each(|binding| asks.check_order(binding))?;
+            return Ok(record.is_some());
+        }
+        let find = |asked: &Asked| live().find(|binding| binding.is_for(asked));
+        let is_repeated = |asked: &Asked| match find(asked) {
+            Some(binding) => asked.seconds > 0 && asks.is_repeat_of(now, binding),
+            None => asked.seconds == 0,
+        };
+        if asks.contacts.iter().all(is_repeated) {
+            return Ok(false);
+        }
+        let mut matched = 0;
+        for binding in asks.contacts.iter().filter_map(find) {
+            asks.check_order(binding)?;
+            matched += 1;
+        }
+        let added = asks.contacts.iter().filter(|asked| asked.seconds > 0).count();
+        let others = if asks.replaces_all { 0 } else { live().count() - matched };
+        if added > 0 && added + others > self.rules.max_contacts {
             return Err(RegisterError::TooManyContacts);
         }
-        added.append(&mut known);
-        added.sort_by_key(|binding| std::cmp::Reverse(binding.q));
-        Ok(added)
+        if record.is_none() && added > 0 && self.records.len() >= self.rules.max_addresses {
+            return Err(RegisterError::Full);
+        }
+        Ok(true)
     }
 
-    /// §10.3 step 7: for how long a contact is kept.
-    fn seconds(
-        &self,
-        registration: &Registration<'_>,
-        contact: &NameAddr<'_>,
-    ) -> Result<u32, RegisterError> {
-        let asked = match contact.params.find("expires") {
-            Some(param) => lex::number(param.text().as_bytes()).unwrap_or(UNREADABLE_EXPIRES),
-            None => registration.expires.unwrap_or(self.limits.default_expires),
+    /// §10.3 step 7: each contact takes the place of the one that it is, or removes it.
+    fn apply(&mut self, now: Instant, asks: &Registration) {
+        let address = match self.records.get_key_value(asks.address.as_str()) {
+            Some((address, _)) => address.clone(),
+            None => Arc::from(asks.address.as_str()),
         };
-        let min = self.limits.min_expires.min(NEVER_TOO_BRIEF);
-        if asked > 0 && asked < min {
-            return Err(RegisterError::TooBrief { min });
+        let mut known = self.take(&address);
+        let mut bindings = Vec::with_capacity(asks.contacts.len() + known.len());
+        for asked in &asks.contacts {
+            let old = known.iter().position(|binding| binding.is_for(asked));
+            let old = old.map(|at| known.remove(at));
+            if asked.seconds == 0 {
+                old.iter().for_each(|old| self.note_gone(&address, old));
+                continue;
+            }
+            let (ruid, is_stored) = match old {
+                Some(old) => (old.ruid, old.is_stored),
+                None => (self.next_name(), false),
+            };
+            if let Some(journal) = &mut self.journal {
+                journal.note(&ruid, &address);
+            }
+            bindings.push(asks.binding(now, asked, ruid, is_stored));
         }
-        Ok(asked.min(self.limits.max_expires))
-    }
-}
-
-/// The Expires header; one that cannot be read stands for an hour, as in a contact.
-fn expires_header(request: &Message) -> Option<u32> {
-    request.expires().unwrap_or(Some(UNREADABLE_EXPIRES))
-}
-
-impl Registration<'_> {
-    /// §10.3 step 6: `Contact: *` with `Expires: 0` and nothing else removes every binding.
-    fn without_all(
-        &self,
-        request: &Message,
-        known: &[Binding],
-    ) -> Result<Vec<Binding>, RegisterError> {
-        if request.values(HeaderId::Contact).count() != 1 || self.expires != Some(0) {
-            return Err(RegisterError::Wildcard);
+        let adds = !bindings.is_empty();
+        for binding in known {
+            if asks.removes_all || (asks.replaces_all && adds) || binding.expires_at <= now {
+                self.note_gone(&address, &binding);
+            } else {
+                bindings.push(binding);
+            }
         }
-        known.iter().try_for_each(|binding| self.check_order(binding))?;
-        Ok(Vec::new())
-    }
-
-    /// A request of the same client must be newer than the one that made the binding.
-    fn check_order(&self, binding: &Binding) -> Result<(), RegisterError> {
-        match binding.call_id == self.call_id && self.cseq <= binding.cseq {
-            true => Err(RegisterError::OutOfOrder),
-            false => Ok(()),
-        }
+        bindings.sort_by_key(|binding| std::cmp::Reverse(binding.q));
+        self.keep(address, bindings);
     }
 
-    fn binding(
-        &self,
-        contact: &NameAddr<'_>,
-        uri: &Uri<'_>,
-        seconds: u32,
-    ) -> Result<Binding, RegisterError> {
-        let (transport, peer) = self.source;
-        let port = uri.port().unwrap_or(transport.default_port());
-        let is_elsewhere = uri.host_ip() != Some(peer.ip()) || port != peer.port();
-        let q = contact.params.find("q");
-        Ok(Binding {
-            uri: uri.as_str().to_owned(),
-            received: (uri.is_sip() && is_elsewhere).then_some(self.source),
-            expires_at: self.now + Duration::from_secs(seconds.into()),
-            q: match q {
-                Some(q) => binding::thousandths(&q.text()).ok_or(RegisterError::Q)?,
-                None => binding::BEST,
-            },
-            call_id: self.call_id.to_owned(),
-            cseq: self.cseq,
-        })
+    /// The bindings of an address of record, which has none until [`Location::keep`].
+    fn take(&mut self, address: &Arc<str>) -> Vec<Binding> {
+        let Some(record) = self.records.get_mut(address) else { return Vec::new() };
+        std::mem::take(&mut record.bindings)
+    }
+
+    fn keep(&mut self, address: Arc<str>, bindings: Vec<Binding>) {
+        let first = bindings.iter().map(|binding| binding.expires_at).min();
+        let alarm = self.records.get(&address).map(|record| record.alarm);
+        let Some(first) = first else {
+            self.records.remove(&address);
+            if let Some(alarm) = alarm {
+                self.alarms.remove(&(alarm, address));
+            }
+            return;
+        };
+        let alarm = match alarm {
+            // An alarm that comes too early is set anew when it comes.
+            Some(alarm) if alarm <= first => alarm,
+            later => {
+                if let Some(later) = later {
+                    self.alarms.remove(&(later, address.clone()));
+                }
+                self.alarms.insert((first, address.clone()));
+                first
+            }
+        };
+        self.records.insert(address, Record { bindings, alarm });
+    }
+
+    fn note_gone(&mut self, address: &Arc<str>, binding: &Binding) {
+        match &mut self.journal {
+            Some(journal) if binding.is_stored => journal.note(&binding.ruid, address),
+            Some(journal) => journal.forget(&binding.ruid),
+            None => {}
+        }
+    }
+
+    fn next_name(&mut self) -> Arc<str> {
+        self.named += 1;
+        format!("{}-{:x}", self.run, self.named).into()
     }
 }
 

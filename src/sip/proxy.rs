@@ -1,5 +1,17 @@
-//! What a proxy does to a message, without IO (RFC 3261 §16).
+//! What a proxy decides (RFC 3261 §16), without IO: how a copy of a request leaves, whether it has looped, which target
+//! comes when, and which response goes upstream.
 
+mod breadth;
+mod forward;
+mod loops;
 pub mod loose_route;
 pub mod maddr;
 pub mod record_route;
+mod response_context;
+mod target_set;
+
+pub use breadth::{MAX_BREADTH, incoming_breadth, set_breadth};
+pub use forward::{ForwardError, add_path, count_hop, next_hop};
+pub use loops::{has_looped, loop_mark};
+pub use response_context::{Action, Actions, Best, BranchOutcome, ResponseContext};
+pub use target_set::TargetSet;

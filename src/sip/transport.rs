@@ -32,12 +32,14 @@ pub struct Source {
     pub local: SocketAddr,
     /// Where a reply goes over an unreliable transport: the peer, until the top Via says otherwise.
     pub reply_to: SocketAddr,
+    /// The connection that it came over, never the same twice while we run; 0 without a connection.
+    pub flow: u64,
 }
 
 impl Source {
     /// A message that has come from `peer` to `local`.
     pub fn new(transport: Transport, peer: SocketAddr, local: SocketAddr) -> Self {
-        Self { transport, peer, local, reply_to: peer }
+        Self { transport, peer, local, reply_to: peer, flow: 0 }
     }
 
     /// The URI that leads back to the peer.

@@ -8,20 +8,38 @@ use super::statement::Statement;
 use super::table::{Column, ColumnType, Table, VERSION};
 
 /// Sees to it that every table has what its description says.
+///
+/// Modules that share a table may each describe what they need of it; the one who says most makes it.
 pub(super) async fn ensure<B: Backend>(
     backend: &mut B,
     tables: &[Table],
     deadline: Instant,
 ) -> Result<(), StoreError> {
     for table in tables {
-        let found = columns(backend, &table.name, deadline).await?;
-        if found.is_empty() {
-            create(backend, table, deadline).await?;
-        } else {
-            fits(table, &found, &B::DIALECT)?;
+        let done = see_to(backend, table, tables, deadline).await;
+        match done {
+            Err(error @ (StoreError::Misfit { .. } | StoreError::Refused(_))) if !table.is_used => {
+                tracing::warn!(%error, "a table does not fit, and no function of the script uses it");
+            }
+            done => done?,
         }
     }
     Ok(())
+}
+
+async fn see_to<B: Backend>(
+    backend: &mut B,
+    table: &Table,
+    tables: &[Table],
+    deadline: Instant,
+) -> Result<(), StoreError> {
+    let found = columns(backend, &table.name, deadline).await?;
+    if !found.is_empty() {
+        return fits(table, &found, &B::DIALECT);
+    }
+    let of_that_name = tables.iter().filter(|it| it.name == table.name);
+    let widest = of_that_name.max_by_key(|it| it.columns.len()).unwrap_or(table);
+    create(backend, widest, deadline).await
 }
 
 async fn columns<B: Backend>(

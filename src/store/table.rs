@@ -17,12 +17,21 @@ pub struct Table {
     pub unique: &'static [&'static [&'static str]],
     /// Columns that rows are found by; any number of indexes.
     pub indexes: &'static [&'static [&'static str]],
+    /// It will be used: that it does not fit is an error, else a line in the log.
+    pub is_used: bool,
 }
 
 impl Table {
     /// A table without keys besides an `Id`.
     pub const fn new(name: &'static str, version: u32, columns: &'static [Column]) -> Self {
-        Self { name: Cow::Borrowed(name), version, columns, unique: &[], indexes: &[] }
+        Self {
+            name: Cow::Borrowed(name),
+            version,
+            columns,
+            unique: &[],
+            indexes: &[],
+            is_used: true,
+        }
     }
 
     /// The same with unique keys.

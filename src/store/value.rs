@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock;
+
 /// One value of a row or of a statement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -24,6 +26,11 @@ impl Value {
         let (year, month, day) = date_of(i64::try_from(days).unwrap_or(i64::MAX / 2));
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         Self::Text(format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"))
+    }
+
+    /// The date and time now.
+    pub fn now() -> Self {
+        Self::date_time(clock::unix_time())
     }
 
     /// The text, when it is text.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 mod mutation;
+mod rfc3261;
 mod rfc4475;
 mod rfc5118;
 mod rfc7247;
@@ -11,6 +12,7 @@ mod rfc7572;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rfc4475::verdicts::Verdict;
 use sipjab::sip::{Framed, Message, datagram};
 
 /// The file of this name in a folder of test messages.
@@ -51,13 +53,6 @@ fn verdict(bytes: Bytes) -> Verdict {
         Err(_) if !message.is_request() => Verdict::Dropped,
         Err(finding) => Verdict::Refused(finding.status().0),
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Accepted,
-    Refused(u16),
-    Dropped,
 }
 
 /// A message leaves as it came, and one edit changes one line.

@@ -3,13 +3,17 @@
 #![allow(clippy::disallowed_methods, reason = "real processes are waited for in real time")]
 
 // the cast
+mod certificates;
 mod component;
 mod fake_server;
 mod load;
+mod mariadb;
 mod name_server;
 mod peer;
+mod phone;
 mod port;
 mod process;
+mod secure_agent;
 mod sip;
 mod sip_agent;
 mod sipjab;
@@ -23,15 +27,27 @@ mod auth;
 mod bad_script;
 mod bad_sip;
 mod bad_xmpp;
+mod baresip;
+mod calls;
+mod cancel;
 mod errors;
+mod failover;
+mod forking;
+mod guards;
 mod iq;
 mod messages;
 mod nat;
 mod peers_alone;
 mod record_route;
+mod registrar;
 mod relay;
 mod reload;
 mod restart;
+mod rfc3261;
 mod shutdown;
+mod store;
+mod tls;
+mod torture;
 mod ways;
+mod websocket;
 mod with_sipp;

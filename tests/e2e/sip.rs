@@ -84,6 +84,8 @@ pub(crate) struct Outgoing {
     pub(crate) call_id: String,
     pub(crate) branch: String,
     pub(crate) body: String,
+    /// The CSeq and the header lines of a REGISTER, when it is one.
+    pub(crate) register: Option<(u32, String)>,
 }
 
 impl Outgoing {
@@ -98,16 +100,42 @@ impl Outgoing {
             call_id: format!("{unique}@e2e"),
             branch: format!("z9hG4bK-{unique}"),
             body: body.into(),
+            register: None,
         }
+    }
+
+    /// A REGISTER of `user`; `headers` are whole lines.
+    pub(crate) fn register(user: &str, cseq: u32, headers: &str) -> Self {
+        Self { register: Some((cseq, headers.to_owned())), ..Self::new(user, user, "") }
+    }
+
+    fn register_bytes(&self, via: &str, cseq: u32, headers: &str) -> Vec<u8> {
+        let Self { to, from, call_id, .. } = self;
+        let domain = to.split('@').nth(1).unwrap_or_default();
+        format!(
+            "REGISTER sip:{domain} SIP/2.0\r\n{via}Max-Forwards: 70\r\nFrom: <{from}>;tag={call_id}\r\n\
+             To: <{to}>\r\nCall-ID: {call_id}\r\nCSeq: {cseq} REGISTER\r\n{headers}\
+             Content-Length: 0\r\n\r\n"
+        )
+        .into_bytes()
     }
 
     /// The bytes, as sent from `local` over `transport` (`UDP` or `TCP`).
     pub(crate) fn to_bytes(&self, transport: &str, local: SocketAddr) -> Vec<u8> {
-        let Self { to, from, call_id, branch, body } = self;
+        self.written(transport, &local.to_string())
+    }
+
+    /// The bytes, with this sent-by in Via.
+    pub(crate) fn written(&self, transport: &str, sent_by: &str) -> Vec<u8> {
+        let Self { to, from, call_id, branch, body, register } = self;
+        if let Some((cseq, headers)) = register {
+            let via = format!("Via: SIP/2.0/{transport} {sent_by};branch={branch};rport\r\n");
+            return self.register_bytes(&via, *cseq, headers);
+        }
         let length = body.len();
         format!(
             "MESSAGE {to} SIP/2.0\r\n\
-             Via: SIP/2.0/{transport} {local};branch={branch};rport\r\n\
+             Via: SIP/2.0/{transport} {sent_by};branch={branch};rport\r\n\
              Max-Forwards: 70\r\n\
              From: <{from}>;tag={call_id}\r\n\
              To: <{to}>\r\n\
@@ -118,6 +146,29 @@ impl Outgoing {
         )
         .into_bytes()
     }
+}
+
+/// A REGISTER of `user` for a contact, as sent from `sent_by` over `transport`; with its branch.
+pub(crate) fn register(
+    user: &str,
+    contact: &str,
+    transport: &str,
+    sent_by: &str,
+) -> (String, String) {
+    let Outgoing { branch, call_id, .. } = Outgoing::new(user, user, "");
+    let domain = user.split('@').nth(1).expect("an address of record");
+    let text = format!(
+        "REGISTER sip:{domain} SIP/2.0\r\n\
+         Via: SIP/2.0/{transport} {sent_by};branch={branch};rport\r\n\
+         Max-Forwards: 70\r\n\
+         From: <{user}>;tag=1\r\n\
+         To: <{user}>\r\n\
+         Call-ID: {call_id}\r\n\
+         CSeq: 1 REGISTER\r\n\
+         Contact: <{contact}>\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    (branch, text)
 }
 
 /// Cuts the first whole message off a stream's buffer by its Content-Length (RFC 3261 §18.3).

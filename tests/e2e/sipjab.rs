@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ use crate::process::{PATIENCE, Process, find};
 
 /// The gateway script that ships.
 const GATEWAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/gateway.rhai");
+
+/// A database in the folder.
+const STORE: &str = "url = \"sqlite:sipjab.db\"\n";
 
 /// What goes into the folder before the program starts.
 pub(crate) struct Setup {
@@ -29,6 +32,10 @@ pub(crate) struct Setup {
     pub(crate) xmpp: String,
     /// Further tables.
     pub(crate) tables: String,
+    /// The lines of `[store]`.
+    pub(crate) store: String,
+    /// Further files: name and text.
+    pub(crate) files: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -41,6 +48,8 @@ impl Setup {
             component_port: None,
             xmpp: String::new(),
             tables: String::new(),
+            store: STORE.to_owned(),
+            files: Vec::new(),
         }
     }
 
@@ -53,6 +62,12 @@ impl Setup {
     /// Requests from XMPP go to this SIP agent.
     pub(crate) fn outbound_proxy(mut self, agent: SocketAddr) -> Self {
         self.xmpp += &format!("outbound_proxy = \"sip:{agent}\"\n");
+        self
+    }
+
+    /// The lines of `[store]`.
+    pub(crate) fn store(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.store);
         self
     }
 
@@ -71,6 +86,19 @@ impl Setup {
     /// The round trip that all timers of RFC 3261 §17 follow from.
     pub(crate) fn t1(mut self, t1: &str) -> Self {
         self.tables += &format!("[sip.timers]\nt1 = \"{t1}\"\n");
+        self
+    }
+
+    /// A file beside the script.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.into(), text.into()));
+        self
+    }
+
+    /// Listens here as well, and adds tables for it.
+    pub(crate) fn listen(mut self, addresses: &[&'static str], tables: &str) -> Self {
+        self.listen.extend(addresses);
+        self.tables += tables;
         self
     }
 
@@ -94,7 +122,7 @@ impl Setup {
                 self.xmpp_host, self.xmpp
             );
         }
-        text + &self.tables + "[store]\nurl = \"sqlite:sipjab.db\"\n"
+        text + self.tables.as_str() + "[store]\n" + self.store.as_str()
     }
 }
 
@@ -113,6 +141,13 @@ impl Sipjab {
     /// Starts the program and waits until its listeners are bound.
     pub(crate) fn start(setup: &Setup) -> Self {
         let folder = folder_with(&setup.configuration(), &setup.script);
+        for (name, text) in &setup.files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        Self::start_in(folder)
+    }
+
+    fn start_in(folder: TempDir) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sipjab"));
         command.arg("run").arg("-c").arg(folder.path().join("sipjab.toml"));
         let process = Process::start("sipjab", &command);
@@ -135,6 +170,19 @@ impl Sipjab {
         listener(&self.process.lines().join("\n"), scheme)
     }
 
+    /// Ends the program, and starts it again with what it has left in its folder.
+    pub(crate) fn restart(mut self) -> Self {
+        self.process.signal(Signal::SIGTERM);
+        let status = self.process.exit(PATIENCE + PATIENCE);
+        assert!(status.success(), "sipjab ended with {status}");
+        Self::start_in(self.folder)
+    }
+
+    /// The file of the embedded database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("sipjab.db")
+    }
+
     /// Changes the database behind the program's back, as an operator does.
     pub(crate) fn sql(&self, statements: &str) {
         let path = self.folder.path().join("sipjab.db");
@@ -146,7 +194,12 @@ impl Sipjab {
 
     /// Overwrites the script, as an editor does.
     pub(crate) fn write_script(&self, script: &str) {
-        fs::write(self.folder.path().join("route.rhai"), script).unwrap();
+        self.write("route.rhai", script);
+    }
+
+    /// Overwrites a file beside the script.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).unwrap();
     }
 
     /// Waits for `words` in the log after `mark`.

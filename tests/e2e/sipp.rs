@@ -1,14 +1,27 @@
 //! SIPp, a SIP load generator that knows nothing of us, with the scenarios in `tests/e2e/sipp/`.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::port;
-use crate::process::find;
+use crate::process::{Process, find};
+
+/// Plays the called side of `scenario` on UDP for so many calls; gives its address, too.
+pub(crate) fn answer(scenario: &str, calls: u32) -> (Process, SocketAddr) {
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sipp").join(scenario);
+    let mut command = Command::new(find("sipp", "sip-tester"));
+    command
+        .arg("-sf")
+        .arg(file)
+        .args(["-m", &calls.to_string(), "-t", "u1", "-i", "127.0.0.1"])
+        .args(["-p", &local.port().to_string(), "-nostdin", "-timeout", "60s", "-timeout_error"]);
+    (Process::start("sipp", &command), local)
+}
 
 /// Plays `scenario` against `target`: so many calls at so many per second, all of them good.
 pub(crate) fn play(scenario: &str, transport: &str, calls: u32, rate: u32, target: SocketAddr) {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::modules::core::tests::to;
+use crate::script::route::Target;
 
 const NONE: &Config = &Config {};
 
@@ -23,6 +24,31 @@ fn flags_go_from_0_to_31() {
         assert!(isflagset(&mut route, NONE, flag).is_err(), "{flag}");
     }
     assert_eq!(route.flags, 0);
+}
+
+#[test]
+fn each_branch_has_its_own_flags() {
+    let mut route = to("sip:a@b");
+    route.targets.push(Target::new("sip:c@d"));
+    setbflag(&mut route, NONE, 6).unwrap();
+    setbflag_of(&mut route, NONE, 7, 1).unwrap();
+    assert_eq!((route.branch_flags, route.targets[0].flags, route.flags), (1 << 6, 1 << 7, 0));
+    assert_eq!(isbflagset(&mut route, NONE, 6), Ok(true));
+    assert_eq!(isbflagset_of(&mut route, NONE, 6, 1), Ok(false));
+    resetbflag(&mut route, NONE, 6).unwrap();
+    resetbflag_of(&mut route, NONE, 7, 1).unwrap();
+    assert_eq!((route.branch_flags, route.targets[0].flags), (0, 0));
+}
+
+#[test]
+fn a_branch_must_exist() {
+    let mut route = to("sip:a@b");
+    for branch in [-1, 1, i64::MAX] {
+        assert_eq!(setbflag_of(&mut route, NONE, 1, branch).unwrap_err().status().0, 500);
+        assert!(resetbflag_of(&mut route, NONE, 1, branch).is_err(), "{branch}");
+        assert!(isbflagset_of(&mut route, NONE, 1, branch).is_err(), "{branch}");
+    }
+    assert!(setbflag(&mut route, NONE, 32).is_err());
 }
 
 #[test]

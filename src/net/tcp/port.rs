@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::{Connections, Receive};
 use crate::net::listen;
 use crate::net::log_limit::LogLimit;
+use crate::sip::transport::Transport;
 
 /// Connections that the kernel keeps for us until we accept them.
 const BACKLOG: i32 = 1024;
@@ -22,16 +23,17 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// One worker's listening socket of one address.
 pub struct TcpPort {
     listener: TcpListener,
+    transport: Transport,
     local: SocketAddr,
 }
 
 impl TcpPort {
-    /// Listens at this address, beside the other workers.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    /// Listens at this address, beside the other workers, for what `transport` makes of TCP.
+    pub fn bind(address: SocketAddr, transport: Transport) -> io::Result<Self> {
         let socket = listen::bind(address, Type::STREAM, Protocol::TCP)?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from_std(socket.into())?;
-        Ok(Self { local: listener.local_addr()?, listener })
+        Ok(Self { local: listener.local_addr()?, transport, listener })
     }
 
     /// The address that is listened at.
@@ -47,7 +49,9 @@ impl TcpPort {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    if let Err(reason) = connections.adopt(stream, peer, Rc::clone(&receiver))
+                    let adopted =
+                        connections.adopt(stream, self.transport, peer, Rc::clone(&receiver));
+                    if let Err(reason) = adopted
                         && let Some(count) = refusals.count()
                     {
                         tracing::warn!(%peer, %reason, count, "connections refused");

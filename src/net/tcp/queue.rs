@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::SendError;
+use crate::net::ws;
 
 /// Bytes that may wait for one peer; a single message may be larger.
 const WAITING_BYTES: usize = 1 << 20;
@@ -19,6 +20,8 @@ pub(super) struct Queue {
     changed: Notify,
     /// Messages that may wait.
     limit: usize,
+    /// Each message is written as a frame.
+    is_websocket: bool,
 }
 
 #[derive(Default)]
@@ -30,12 +33,21 @@ struct State {
 }
 
 impl Queue {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), limit }
+    pub(super) fn new(limit: usize, is_websocket: bool) -> Self {
+        Self { state: Mutex::default(), changed: Notify::new(), limit, is_websocket }
+    }
+
+    pub(super) fn is_websocket(&self) -> bool {
+        self.is_websocket
     }
 
     /// Adds a message, unless the peer reads too slowly for it.
     pub(super) fn push(&self, bytes: Bytes) -> Result<(), SendError> {
+        self.push_frame(if self.is_websocket { ws::frame(bytes) } else { bytes })
+    }
+
+    /// Adds what is framed already.
+    pub(super) fn push_frame(&self, bytes: Bytes) -> Result<(), SendError> {
         let mut state = self.lock();
         if state.is_closed {
             return Err(SendError::NotConnected);
@@ -103,17 +115,17 @@ mod tests {
 
     #[test]
     fn messages_and_bytes_are_bounded() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(2, false);
         assert_eq!(queue.push(message(2 * WAITING_BYTES)), Ok(()));
         assert_eq!(queue.push(message(1)), Err(SendError::Full));
-        let queue = Queue::new(2);
+        let queue = Queue::new(2, false);
         assert_eq!([queue.push(message(1)), queue.push(message(1))], [Ok(()); 2]);
         assert_eq!(queue.push(message(1)), Err(SendError::Full));
     }
 
     #[tokio::test]
     async fn what_waits_is_one_piece_and_survives_the_end() {
-        let queue = Queue::new(10);
+        let queue = Queue::new(10, false);
         let mut piece = Vec::new();
         for text in ["one", "two"] {
             queue.push(Bytes::from_static(text.as_bytes())).unwrap();
@@ -127,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_being_written_counts() {
-        let queue = Queue::new(10);
+        let queue = Queue::new(10, false);
         let mut piece = Vec::new();
         queue.push(message(WAITING_BYTES)).unwrap();
         queue.next(&mut piece).await;

@@ -6,6 +6,7 @@ use super::walk::{Argument, Call, Facts, Value};
 use super::world::{Target, World};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::script::export::{Export, ParamType};
+use crate::script::{retired, substitution};
 
 /// Checks every call of every file.
 pub(super) fn check(world: &World<'_>, findings: &mut Vec<Diagnostic>) {
@@ -31,6 +32,7 @@ fn check_call(world: &World<'_>, unit: usize, call: &Call) -> Vec<Diagnostic> {
             vec![error(format!("`{}` is switched off", call.name)).with_help(reason)]
         }
         Target::Export(export) => arguments(file, export, call),
+        Target::Exists if is_retired_here(call) => vec![unknown(world, unit, call)],
         Target::Function(_) | Target::Exists => Vec::new(),
         Target::WrongArity => vec![wrong_arity(world, unit, call)],
         Target::Private => {
@@ -61,6 +63,13 @@ fn may_be_a_closure(world: &World<'_>, call: &Call) -> bool {
     call.is_method && bodies.any(|(_, facts)| facts.properties.contains(&call.name))
 }
 
+/// A legacy name that Rhai has for something else: `log("text")` is no logarithm.
+fn is_retired_here(call: &Call) -> bool {
+    let is_text =
+        |argument: &Argument| matches!(argument.value, Value::Str(_) | Value::Interpolated);
+    !call.is_method && call.args.iter().any(is_text) && retired::advice(&call.name).is_some()
+}
+
 fn unknown(world: &World<'_>, unit: usize, call: &Call) -> Diagnostic {
     let file = &world.units[unit];
     let what = if call.is_method { "method" } else { "function" };
@@ -74,6 +83,7 @@ fn unknown(world: &World<'_>, unit: usize, call: &Call) -> Diagnostic {
     let own = functions.filter(|f| !f.is_closure() && !f.is_private).map(|f| f.name.as_str());
     match call.namespace {
         Some(_) => finding.with_suggestion(&call.name, own),
+        None if let Some(advice) = retired::advice(&call.name) => finding.with_help(advice),
         None => {
             let names = own.chain(world.catalogue.names()).chain(world.library.names());
             finding.with_suggestion(&call.name, names)
@@ -116,18 +126,19 @@ fn arguments(file: &Unit, export: &Export, call: &Call) -> Vec<Diagnostic> {
 
 /// Why a literal cannot be an argument of this type, and what to do.
 fn misfit(kind: ParamType, argument: &Argument) -> Option<(String, Option<String>)> {
-    use ParamType::{Any, Bool, Int, Regex, Route, Status, Str};
+    use ParamType::{Any, Bool, Int, Regex, Route, Status, Str, Substitution};
     let not =
         |wanted: &str| Some((format!("must be {wanted}, not {}", argument.value.kind()), None));
     match (kind, &argument.value) {
         (Any, _) | (_, Value::Unknown) => None,
         (Regex, Value::Str(pattern)) => bad_regex(pattern),
-        (Str | Regex | Route(_), Value::Str(_) | Value::Interpolated) => None,
-        (Str | Regex | Route(_), Value::Char) => {
+        (Substitution, Value::Str(text)) => bad_substitution(text),
+        (Str | Regex | Substitution | Route(_), Value::Str(_) | Value::Interpolated) => None,
+        (Str | Regex | Substitution | Route(_), Value::Char) => {
             let advice = "text stands in double quotes; single quotes hold one character";
             Some(("must be text, not a character".to_owned(), Some(advice.to_owned())))
         }
-        (Str | Regex | Route(_), _) => not("text"),
+        (Str | Regex | Substitution | Route(_), _) => not("text"),
         (Int, Value::Int(_)) | (Bool, Value::Bool) => None,
         (Status, Value::Int(code)) if (100..=699).contains(code) => None,
         (Status, Value::Int(code)) => {
@@ -143,6 +154,11 @@ fn bad_regex(pattern: &str) -> Option<(String, Option<String>)> {
     let reason = error.lines().last().unwrap_or_default();
     let reason = reason.trim_start_matches("error: ").to_owned();
     Some(("is not a valid regular expression".to_owned(), Some(reason)))
+}
+
+fn bad_substitution(text: &str) -> Option<(String, Option<String>)> {
+    let reason = substitution::Substitution::parse(text).err()?.to_string();
+    Some(("is not a valid substitution".to_owned(), Some(reason)))
 }
 
 impl Value {

@@ -4,18 +4,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Contact, Router, Verdict, Waiting};
+use super::{Router, Saving, Verdict, Waiting};
 use crate::clock;
 use crate::gateway::OutgoingStanza;
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
-use crate::script::route::{FromXmpp, Route};
+use crate::script::route::{FromXmpp, Route, Target};
 use crate::sip::Message;
+use crate::sip::certificate::Certificate;
 use crate::sip::transaction::KeySeed;
 use crate::sip::transport::{Source, Transport};
 use crate::xmpp::{Stanza, StanzaError};
@@ -25,11 +27,13 @@ use crate::xmpp::{Stanza, StanzaError};
 pub(crate) struct Recording {
     journal: RefCell<Vec<String>>,
     /// Contacts by URI.
-    pub(crate) contacts: RefCell<BTreeMap<String, Contact>>,
+    pub(crate) contacts: RefCell<BTreeMap<String, Vec<Target>>>,
     /// What becomes of stanzas; without it they are handed over.
     pub(crate) verdict: RefCell<Option<Verdict>>,
     /// What becomes of relayed messages.
     pub(crate) relay_error: RefCell<Option<RouteError>>,
+    /// What every sender has proved to have.
+    pub(crate) certificate: RefCell<Option<Arc<Certificate>>>,
     /// Relays and stanzas wait as long as this is set.
     pub(crate) is_busy: Rc<Cell<bool>>,
 }
@@ -91,6 +95,31 @@ impl Router for Recording {
         self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
     }
 
+    fn forward(
+        &self,
+        route: &mut Route,
+        next_hop: Option<&str>,
+    ) -> Waiting<Result<(), RouteError>> {
+        let next_hop = next_hop.map(|uri| format!(" by {uri}")).unwrap_or_default();
+        self.note(format!("forward {}{next_hop}", route.message.request_uri()));
+        self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
+    }
+
+    fn replicate(&self, _: &mut Route, uri: &str) -> Waiting<Result<(), RouteError>> {
+        self.note(format!("replicate {uri}"));
+        self.later(Ok(()))
+    }
+
+    fn retransmit(&self, _: &Route) -> bool {
+        self.note("retransmit".to_owned());
+        true
+    }
+
+    fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>> {
+        self.note(format!("request {} {next_hop}", message.method().as_str()));
+        self.later(Ok(200))
+    }
+
     fn send_stanza(
         &self,
         _: &Route,
@@ -123,17 +152,38 @@ impl Router for Recording {
         Ok(source.local)
     }
 
-    fn save(&self, _: &mut Route, table: &str) -> Result<bool, RouteError> {
-        self.note(format!("save {table}"));
+    fn save(&self, _: &mut Route, table: &str, saving: Saving<'_>) -> Result<bool, RouteError> {
+        let mut line = format!("save {table}");
+        for (is_set, word) in [
+            (saving.is_volatile, " in memory"),
+            (saving.is_silent, " silently"),
+            (saving.replaces_all, " alone"),
+        ] {
+            line += if is_set { word } else { "" };
+        }
+        self.note(saving.uri.map_or(line.clone(), |uri| format!("{line} for {uri}")));
         Ok(true)
     }
 
-    fn contact(&self, table: &str, uri: &str) -> Option<Contact> {
-        self.contacts.borrow().get(uri).filter(|_| table == "location").cloned()
+    fn contacts(&self, table: &str, uri: &str, method: Option<&str>) -> Vec<Target> {
+        if let Some(method) = method {
+            self.note(format!("contacts for {method}"));
+        }
+        let contacts = self.contacts.borrow().get(uri).filter(|_| table == "location").cloned();
+        contacts.unwrap_or_default()
+    }
+
+    fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize {
+        self.note(format!("unregister {table} {uri} {}", contact.unwrap_or("all")));
+        self.contacts.borrow_mut().remove(uri).unwrap_or_default().len()
     }
 
     fn unique_id(&self) -> String {
         "unique".to_owned()
+    }
+
+    fn peer_certificate(&self, _: Source) -> Option<Arc<Certificate>> {
+        self.certificate.borrow().clone()
     }
 }
 

@@ -23,6 +23,21 @@ pub enum RegisterError {
     /// `*` goes with `Expires: 0` and no other contact.
     #[error("Contact * needs Expires: 0 and no other contact")]
     Wildcard,
+    /// A text is longer than what is kept of one.
+    #[error("{0} is too long")]
+    TooLong(&'static str),
+    /// One REGISTER makes one flow (RFC 5626 §6).
+    #[error("a contact with reg-id goes with no other new contact")]
+    ManyFlows,
+    /// It requires what we do not support (RFC 3261 §8.2.2.3), or what its sender should support: Path (RFC 3327 §5.3).
+    #[error("{0} is not supported")]
+    Unsupported(String),
+    /// A first hop without outbound support stands between a phone with it and us (RFC 5626 §6).
+    #[error("the first hop lacks outbound support")]
+    FirstHopLacksOutbound,
+    /// Only flows are registered here (RFC 5626 §6).
+    #[error("the contact makes no flow")]
+    OutboundRequired,
     /// An older or repeated request of the same client.
     #[error("the request is older than what is registered")]
     OutOfOrder,
@@ -47,6 +62,11 @@ impl RegisterError {
             Self::Header(_) | Self::AddressOfRecord => (400, "Bad Registration"),
             Self::Contact(_) | Self::Q => (400, "Bad Contact"),
             Self::Wildcard => (400, "Contact * Needs Expires 0"),
+            Self::TooLong(_) => (400, "Contact Too Long"),
+            Self::ManyFlows => (400, "One Flow At A Time"),
+            Self::Unsupported(_) => (420, "Bad Extension"),
+            Self::FirstHopLacksOutbound => (439, "First Hop Lacks Outbound Support"),
+            Self::OutboundRequired => (421, "Extension Required"),
             Self::OutOfOrder => (500, "Registration Out Of Order"),
             Self::TooBrief { .. } => (423, "Interval Too Brief"),
             Self::TooManyContacts => (403, "Too Many Contacts"),
@@ -58,6 +78,8 @@ impl RegisterError {
     pub fn header(&self) -> Option<(&'static str, String)> {
         match self {
             Self::TooBrief { min } => Some(("Min-Expires", min.to_string())),
+            Self::Unsupported(options) => Some(("Unsupported", options.clone())),
+            Self::OutboundRequired => Some(("Require", "outbound".to_owned())),
             _ => None,
         }
     }

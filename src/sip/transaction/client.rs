@@ -44,7 +44,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts the transaction: sends `request` and sets its timers.
+    /// Starts the transaction: sends `request` and sets its timers. It gives up after `patience`, 64·T1 by default.
     ///
     /// Over a reliable transport nothing is repeated and nothing must be absorbed.
     pub fn new(
@@ -52,10 +52,11 @@ impl Client {
         request: Bytes,
         is_reliable: bool,
         timings: Timings,
+        patience: Option<Duration>,
     ) -> (Self, Outputs) {
         let mut out: Outputs = smallvec![
             Output::Send(request.clone()),
-            Output::SetTimer(Timer::F, now + timings.patience()),
+            Output::SetTimer(Timer::F, now + patience.unwrap_or(timings.patience())),
         ];
         if !is_reliable {
             out.push(Output::SetTimer(Timer::E, now + timings.t1()));
@@ -155,7 +156,7 @@ mod tests {
 
         fn over(is_reliable: bool) -> Self {
             let request = Bytes::from_static(b"MESSAGE");
-            Self::new("", |now| Client::new(now, request, is_reliable, Timings::RFC))
+            Self::new("", |now| Client::new(now, request, is_reliable, Timings::RFC, None))
         }
 
         fn hears(&mut self, code: u16) -> &mut Self {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -182,15 +182,17 @@ impl<S, C> Table<S, C> {
     ///
     /// `branch` comes from [`next_branch`](Self::next_branch) and is the one in its topmost Via. For a CANCEL
     /// it is [`Branch::of_cancel`] of its INVITE's; there is room for one in a full table, too.
+    /// Without `patience` it waits 64·T1 for its final response.
     pub fn open_client(
         &mut self,
         now: Instant,
         branch: Branch,
         request: Bytes,
         is_reliable: bool,
+        patience: Option<Duration>,
         user: C,
     ) -> Result<Step<C>, Full> {
-        let (machine, outputs) = Client::new(now, request, is_reliable, self.timings);
+        let (machine, outputs) = Client::new(now, request, is_reliable, self.timings, patience);
         self.insert_client(branch, ClientMachine::NonInvite(machine), outputs, user)
     }
 
@@ -317,6 +319,16 @@ impl<S, C> Table<S, C> {
                 Some(Fired::Client(branch, step))
             }
         }
+    }
+
+    /// Destroys a server transaction without an answer, and gives back what was attached.
+    pub fn forget_server(&mut self, key: &ServerKey) -> Option<S> {
+        self.take_server(key)
+    }
+
+    /// The durations that its transactions follow.
+    pub fn timings(&self) -> Timings {
+        self.timings
     }
 
     fn insert_server(

@@ -44,7 +44,7 @@ fn create_database(path: &Path) {
         .map(|user| format!("INSERT INTO authreg VALUES ('{user}', '{DOMAIN}', '{SECRET}');\n"))
         .concat();
     let schema = path.with_extension("sql");
-    fs::write(&schema, include_str!("jabberd2/schema.sql").to_owned() + &accounts).unwrap();
+    fs::write(&schema, include_str!("jabberd2/schema.sql").to_owned() + accounts.as_str()).unwrap();
     let status = Command::new(find("sqlite3", "sqlite3"))
         .arg(path)
         .arg(format!(".read {}", schema.display()))

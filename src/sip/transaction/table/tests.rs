@@ -56,7 +56,7 @@ fn a_response_finds_the_request_by_its_branch() {
     let branch = table.next_branch();
     assert_eq!(branch.worker(), 3);
     assert_ne!(branch, table.next_branch());
-    let step = table.open_client(now, branch, bytes("MESSAGE"), false, "caller").unwrap();
+    let step = table.open_client(now, branch, bytes("MESSAGE"), false, None, "caller").unwrap();
     assert_eq!(step, Step { send: Some(bytes("MESSAGE")), ..nothing() });
 
     let heard = table.mint.parse(branch.text().as_ref()).unwrap();
@@ -71,7 +71,7 @@ fn timers_repeat_a_request_until_it_times_out() {
     let now = origin();
     let mut table = table(now, 10);
     let branch = table.next_branch();
-    let _sent = table.open_client(now, branch, bytes("MESSAGE"), false, "caller").unwrap();
+    let _sent = table.open_client(now, branch, bytes("MESSAGE"), false, None, "caller").unwrap();
     let mut fired = Vec::new();
     while let Some(deadline) = table.next_deadline() {
         table.advance(deadline, &mut fired);
@@ -92,7 +92,7 @@ fn over_a_reliable_transport_nothing_stays_behind() {
     let step = table.respond(now, &a, 200, bytes("200")).unwrap();
     assert_eq!(step, Step { send: Some(bytes("200")), over: Some("peer"), ..nothing() });
     let branch = table.next_branch();
-    let _sent = table.open_client(now, branch, bytes("MESSAGE"), true, "caller").unwrap();
+    let _sent = table.open_client(now, branch, bytes("MESSAGE"), true, None, "caller").unwrap();
     let step = table.handle_client_error(now, &branch).unwrap();
     assert_eq!((step.event, step.over), (Some(Event::Unreachable), Some("caller")));
     assert!(table.is_empty() && table.wheel.is_empty());
@@ -107,7 +107,7 @@ fn a_full_table_takes_no_more() {
     table.open_server(now, key("z9hG4bKb"), false, "peer").unwrap();
     assert_eq!(table.open_server(now, key("z9hG4bKc"), false, "peer"), Err(Full));
     let branch = table.next_branch();
-    assert_eq!(table.open_client(now, branch, Bytes::new(), false, "caller"), Err(Full));
+    assert_eq!(table.open_client(now, branch, Bytes::new(), false, None, "caller"), Err(Full));
     assert_eq!(table.len(), 2);
 }
 
@@ -134,7 +134,7 @@ fn an_invite_and_its_cancel_share_a_branch() {
     assert_eq!(step.event, Some(Event::Response(180)));
     assert_eq!(method(step.cancel.as_ref()), Some("CANCEL"));
     let cancel = branch.of_cancel();
-    let sent = table.open_client(now, cancel, step.cancel.unwrap(), false, "cancel").unwrap();
+    let sent = table.open_client(now, cancel, step.cancel.unwrap(), false, None, "cancel").unwrap();
     assert_eq!(method(sent.send.as_ref()), Some("CANCEL"));
     assert_eq!((table.client(&branch), table.client(&cancel)), (Some(&"call"), Some(&"cancel")));
 

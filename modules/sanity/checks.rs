@@ -1,0 +1,191 @@
+//! The checks, each with the bit that asks for it.
+
+use super::Config;
+use crate::sip::{Finding, HeaderError, HeaderId, Message, NameAddr, Scheme, Uri};
+
+/// What is wrong with a request, as the reply that tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) status: u16,
+    pub(super) reason: &'static str,
+    pub(super) header: Option<(&'static str, String)>,
+}
+
+/// One check.
+pub(super) struct Row {
+    /// Its number in the sum that the script gives; Kamailio's.
+    pub(super) bit: u16,
+    pub(super) check: fn(&Message, &Config) -> Option<Fault>,
+}
+
+/// The number that asks for the checks of URIs.
+pub(super) const PARSE_URIS: u16 = 1024;
+
+const PROXY_REQUIRE: HeaderId = HeaderId::ProxyRequire;
+
+/// In the order in which they are made. What is not here, 16, no message shows that has come this far.
+pub(super) const MESSAGE_CHECKS: &[Row] = &[
+    Row { bit: 1, check: version },
+    Row { bit: 2, check: scheme },
+    Row { bit: 4, check: required_headers },
+    Row { bit: 8, check: via },
+    Row { bit: 16384, check: via },
+    Row { bit: 32, check: cseq_method },
+    Row { bit: 64, check: cseq_value },
+    Row { bit: 128, check: content_length },
+    Row { bit: 256, check: expires },
+    Row { bit: 512, check: proxy_require },
+    Row { bit: 2048, check: digest },
+    Row { bit: 4096, check: duplicate_tags },
+    Row { bit: 8192, check: authorization },
+];
+
+pub(super) const URI_CHECKS: &[Row] = &[
+    Row { bit: 1, check: request_uri },
+    Row { bit: 2, check: |message, _| address(message, HeaderId::From, "Bad From URI") },
+    Row { bit: 4, check: |message, _| address(message, HeaderId::To, "Bad To URI") },
+    Row { bit: 8, check: |message, _| address(message, HeaderId::Contact, "Bad Contact URI") },
+];
+
+fn fault(status: u16, reason: &'static str) -> Option<Fault> {
+    Some(Fault { status, reason, header: None })
+}
+
+fn bad(is_bad: bool, reason: &'static str) -> Option<Fault> {
+    if is_bad { fault(400, reason) } else { None }
+}
+
+fn version(message: &Message, _: &Config) -> Option<Fault> {
+    match message.version().eq_ignore_ascii_case("SIP/2.0") {
+        true => None,
+        false => fault(505, "Version Not Supported"),
+    }
+}
+
+fn scheme(message: &Message, _: &Config) -> Option<Fault> {
+    match Uri::parse(message.request_uri()).ok()?.scheme() {
+        Scheme::Sip | Scheme::Sips | Scheme::Tel => None,
+        Scheme::Other(name) if name.eq_ignore_ascii_case("urn") => None,
+        Scheme::Other(_) => fault(416, "Unsupported URI Scheme"),
+    }
+}
+
+fn required_headers(message: &Message, _: &Config) -> Option<Fault> {
+    use HeaderId::{CSeq, CallId, From, To, Via};
+    let missing = [From, To, CSeq, CallId, Via].iter().find(|id| message.header(**id).is_none())?;
+    let (status, reason) = Finding::Header(HeaderError::Missing(*missing)).status();
+    fault(status, reason)
+}
+
+fn via(message: &Message, _: &Config) -> Option<Fault> {
+    bad(message.top_via().is_err(), "Bad Via")
+}
+
+fn cseq_method(message: &Message, _: &Config) -> Option<Fault> {
+    let is_other = message.cseq().is_ok_and(|cseq| cseq.method != message.method());
+    bad(is_other, "CSeq Method Mismatch")
+}
+
+/// RFC 3261 §8.1.1.5: less than 2^31.
+fn cseq_value(message: &Message, _: &Config) -> Option<Fault> {
+    bad(
+        message.cseq().is_ok_and(|cseq| cseq.number >= 1 << 31) || message.cseq().is_err(),
+        "Bad CSeq",
+    )
+}
+
+fn content_length(message: &Message, _: &Config) -> Option<Fault> {
+    match message.content_length() {
+        Err(_) => fault(400, "Bad Content-Length"),
+        Ok(None) => None,
+        Ok(Some(length)) => bad(length != message.body().len(), "Content-Length Mismatch"),
+    }
+}
+
+fn expires(message: &Message, _: &Config) -> Option<Fault> {
+    bad(message.expires().is_err(), "Bad Expires")
+}
+
+/// RFC 3261 §16.3 step 5: a 420 that names what is not understood.
+fn proxy_require(message: &Message, config: &Config) -> Option<Fault> {
+    let is_known = |tag: &str| config.proxy_require.iter().any(|own| own.eq_ignore_ascii_case(tag));
+    let tags = message.values(PROXY_REQUIRE).map(String::from_utf8_lossy);
+    let unknown: Vec<_> = tags.filter(|tag| !tag.is_empty() && !is_known(tag)).collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    // A tag that no header can carry back, folds for instance, makes the request malformed.
+    let is_plain = |tag: &str| tag.bytes().all(|b| b.is_ascii_graphic());
+    match unknown.iter().all(|tag| is_plain(tag)) {
+        true => Some(Fault {
+            status: 420,
+            reason: "Bad Extension",
+            header: Some(("Unsupported", unknown.join(", "))),
+        }),
+        false => fault(400, "Bad Proxy-Require"),
+    }
+}
+
+/// The parameters that RFC 7616 §3.4 demands of every answer to a challenge.
+const CREDENTIALS: [&str; 5] = ["username", "realm", "nonce", "uri", "response"];
+
+fn digest(message: &Message, _: &Config) -> Option<Fault> {
+    credentials(message, HeaderId::Authorization, "Bad Authorization")
+        .or_else(|| credentials(message, HeaderId::ProxyAuthorization, "Bad Proxy-Authorization"))
+}
+
+fn authorization(message: &Message, _: &Config) -> Option<Fault> {
+    credentials(message, HeaderId::Authorization, "Bad Authorization")
+}
+
+/// Other schemes than Digest are for those who know them.
+fn credentials(message: &Message, id: HeaderId, reason: &'static str) -> Option<Fault> {
+    let lacks = |value: &[u8]| {
+        let value = String::from_utf8_lossy(value);
+        let value = value.trim();
+        let (scheme, params) = value.split_once(char::is_whitespace).unwrap_or((value, ""));
+        let names = parameter_names(params);
+        scheme.eq_ignore_ascii_case("Digest")
+            && !CREDENTIALS.iter().all(|name| names.iter().any(|it| it.eq_ignore_ascii_case(name)))
+    };
+    bad(message.values(id).any(lacks), reason)
+}
+
+/// The names in `name=value, name="value"`, where values in quotes may hold commas.
+fn parameter_names(params: &str) -> Vec<&str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let is_end = |character: char| {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => return true,
+            _ => {}
+        }
+        false
+    };
+    let names = params.split(is_end).filter_map(|param| param.split_once('='));
+    names.map(|(name, _)| name.trim()).collect()
+}
+
+fn duplicate_tags(message: &Message, _: &Config) -> Option<Fault> {
+    let has_two = |address: &NameAddr<'_>| {
+        let tags = address.params.iter().filter(|param| param.name.eq_ignore_ascii_case("tag"));
+        tags.count() > 1
+    };
+    bad(message.from().is_ok_and(|from| has_two(&from)), "Two From Tags")
+        .or_else(|| bad(message.to().is_ok_and(|to| has_two(&to)), "Two To Tags"))
+}
+
+fn request_uri(message: &Message, _: &Config) -> Option<Fault> {
+    bad(Uri::parse(message.request_uri()).is_err(), "Bad Request-URI")
+}
+
+fn address(message: &Message, id: HeaderId, reason: &'static str) -> Option<Fault> {
+    let is_bad = |address: Result<NameAddr<'_>, HeaderError>| match address {
+        Ok(address) if id == HeaderId::Contact && address.is_wildcard() => false,
+        Ok(address) => address.parsed_uri().is_err(),
+        Err(_) => true,
+    };
+    bad(message.addresses(id).any(is_bad), reason)
+}
