@@ -15,6 +15,8 @@ use crate::template::USERS;
 
 /// How long it may take until it answers.
 const STARTUP: Duration = Duration::from_secs(60);
+/// How many users one statement inserts: the server reads no more than 20,000 bytes of one when it starts.
+const INSERTED: usize = 100;
 /// Where Debian puts its programs; not everybody has them on the path.
 const PLACES: [&str; 3] = ["/usr/sbin", "/usr/bin", "/usr/local/bin"];
 
@@ -31,11 +33,12 @@ impl Database {
         let folder = folder.join("database");
         fs::create_dir(&folder)?;
         install(&folder)?;
-        fs::write(folder.join("init.sql"), first_statements())?;
+        let first = folder.join("first.sql");
+        fs::write(&first, first_statements())?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = command("mariadbd", &folder)?;
         command.args(["--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=2"]);
-        command.args([format!("--port={port}"), "--init-file=init.sql".to_owned()]);
+        command.arg(format!("--port={port}")).arg(format!("--init-file={}", first.display()));
         command.args(["--socket=socket", "--pid-file=pid"]);
         let process = Process::start(command, &folder)?;
         let url = format!("mysql://sip:secret@127.0.0.1:{port}/sip");
@@ -101,10 +104,16 @@ fn first_statements() -> String {
         sql.push_str(line.trim());
         sql.push(if line.ends_with(';') { '\n' } else { ' ' });
     }
-    let user =
-        |number| format!("('{}', '{REALM}', '{}')", user_name(number), stored_secret(number));
-    let users: Vec<_> = (0..USERS).map(user).collect();
-    let users = users.join(", ");
-    sql.push_str(&format!("insert into subscriber (username, domain, ha1) values {users};\n"));
+    let users: Vec<u32> = (0..USERS).collect();
+    for some in users.chunks(INSERTED) {
+        let rows: Vec<_> = some.iter().copied().map(row).collect();
+        let rows = rows.join(", ");
+        sql.push_str(&format!("insert into subscriber (username, domain, ha1) values {rows};\n"));
+    }
     sql
+}
+
+/// The row of one user.
+fn row(number: u32) -> String {
+    format!("('{}', '{REALM}', '{}')", user_name(number), stored_secret(number))
 }
