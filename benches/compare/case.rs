@@ -14,7 +14,11 @@ pub(crate) enum Work {
     /// Relays calls and stays in their way.
     RelayCalls,
     /// Asks phones who they are, remembers where they are, and writes it to a database.
-    Register,
+    Register {
+        /// Users may be remembered for as long as the program does in a new installation; otherwise each request
+        /// reads its user. Kamailio remembers none.
+        is_cached: bool,
+    },
 }
 
 impl Work {
@@ -25,13 +29,13 @@ impl Work {
 
     /// Whether the program makes transactions for it.
     pub(crate) fn is_stateful(self) -> bool {
-        !matches!(self, Work::StatelessReply | Work::Register)
+        !matches!(self, Work::StatelessReply | Work::Register { .. })
     }
 
     /// The load of the open-loop phase, messages per second.
     pub(crate) fn heavy(self) -> u32 {
         match self {
-            Work::Register => 2_000,
+            Work::Register { .. } => 2_000,
             _ => 10_000,
         }
     }
@@ -99,7 +103,13 @@ pub(crate) static CASES: &[Case] = &[
     Case {
         name: "register",
         title: "REGISTER with digest and database",
-        work: Work::Register,
+        work: Work::Register { is_cached: true },
+        reply: Reply::Queued,
+    },
+    Case {
+        name: "register-uncached",
+        title: "REGISTER, each user read from the database",
+        work: Work::Register { is_cached: false },
         reply: Reply::Queued,
     },
 ];

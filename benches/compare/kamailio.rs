@@ -131,7 +131,7 @@ loadmodule "pv.so"
 loadmodule "siputils.so"
 "#
         .to_owned(),
-        Work::Register => registrar_modules(site.database.unwrap_or_default()),
+        Work::Register { .. } => registrar_modules(site.database.unwrap_or_default()),
     }
 }
 
@@ -190,7 +190,7 @@ fn route(work: Work) -> &'static str {
     record_route();
     t_relay();"#
         }
-        Work::Register => {
+        Work::Register { .. } => {
             r#"if (!www_authorize("sip.example", "subscriber")) {
         www_challenge("sip.example", "1");
         exit;

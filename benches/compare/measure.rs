@@ -100,7 +100,7 @@ impl Bench<'_> {
     fn start(&self, program: &dyn Program, case: &Case, purpose: Purpose) -> Result<Sample, Error> {
         let folder = tempfile::tempdir()?;
         let database = match case.work {
-            Work::Register => Some(Database::start(folder.path(), &self.stop)?),
+            Work::Register { .. } => Some(Database::start(folder.path(), &self.stop)?),
             _ => None,
         };
         let xmpp = XmppServer::start()?;
@@ -279,7 +279,7 @@ impl Phase {
 fn clients(work: Work, site: Site<'_>, program: &dyn Program) -> Result<Box<dyn Lane>, Error> {
     let uri = program.uri_of_xmpp_user();
     Ok(match work {
-        Work::Register => Box::new(Phones::new(site.listen)?),
+        Work::Register { .. } => Box::new(Phones::new(site.listen)?),
         Work::RelayCalls => Box::new(Uac::with_hops(site.listen, uri, 0)?),
         _ => Box::new(Uac::new(site.listen, uri)?),
     })

@@ -43,7 +43,7 @@ impl Metric {
 pub(crate) fn metrics(work: Work) -> &'static [Metric] {
     match work {
         Work::RelayCalls => CALLS,
-        Work::Register => REGISTRATIONS,
+        Work::Register { .. } => REGISTRATIONS,
         _ => MESSAGES,
     }
 }

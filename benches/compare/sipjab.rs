@@ -52,8 +52,9 @@ fn configuration(case: &Case, site: Site<'_>) -> String {
     let Site { listen, database, .. } = site;
     let module = match case.work {
         Work::MessageToXmpp | Work::XmppToMessage => xmpp_module(case.reply, site),
-        Work::Register => {
-            "[modules.registrar]\ndb_mode = \"write-back\"\ntimer_interval = 1\n".to_owned()
+        Work::Register { is_cached } => {
+            let cache = if is_cached { "" } else { "[modules.auth]\ncache_time = 0\n" };
+            format!("{cache}[modules.registrar]\ndb_mode = \"write-back\"\ntimer_interval = 1\n")
         }
         _ => String::new(),
     };
@@ -113,7 +114,7 @@ fn route(work: Work) -> &'static str {
     t_relay();
 }"#
         }
-        Work::Register => {
+        Work::Register { .. } => {
             r#"fn request_route() {
     if !www_authorize("sip.example", "subscriber") {
         www_challenge("sip.example", 0);
