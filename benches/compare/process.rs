@@ -112,6 +112,11 @@ impl Drop for Process {
         }
         self.signal(Signal::SIGKILL);
         let _ended_already = self.child.wait();
+        // Gigabytes are given back when the last of them ends, at the cost of whoever is measured meanwhile.
+        let group = Pid::from_raw(self.child.id() as i32);
+        while killpg(group, None).is_ok() && Instant::now() < limit + FAREWELL {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
