@@ -11,6 +11,8 @@ use crate::sip::Message;
 pub(crate) struct Phone {
     /// Its address.
     pub(crate) local: SocketAddr,
+    /// The address that it says it has.
+    claimed: SocketAddr,
     socket: UdpSocket,
     /// Came, and nobody has asked for it.
     waiting: Vec<Message>,
@@ -88,12 +90,23 @@ impl Phone {
     /// A phone on a port of its own.
     pub(crate) fn bind() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        Self { local: socket.local_addr().unwrap(), socket, waiting: Vec::new() }
+        let local = socket.local_addr().unwrap();
+        Self { local, claimed: local, socket, waiting: Vec::new() }
+    }
+
+    /// A phone that believes to have another address than messages of its come from.
+    pub(crate) fn behind_nat(claimed: &str) -> Self {
+        Self { claimed: claimed.parse().unwrap(), ..Self::bind() }
     }
 
     /// Its URI.
     pub(crate) fn uri(&self) -> String {
         format!("sip:b@{}", self.local)
+    }
+
+    /// The URI of its Contact.
+    pub(crate) fn contact(&self) -> String {
+        format!("sip:me@{}", self.claimed)
     }
 
     /// Sends a request of the dialog; `more` are header lines.
@@ -104,12 +117,12 @@ impl Phone {
     /// A request of the dialog as this phone writes it.
     pub(crate) fn bytes(&self, method: &str, dialog: &Dialog, more: &str) -> Vec<u8> {
         let Dialog { uri, from, to: callee, call_id, cseq, branch, routes } = dialog;
-        let local = self.local;
+        let Self { claimed, .. } = self;
         let routes: String = routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
         format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch={branch};rport\r\n{routes}\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {claimed};branch={branch};rport\r\n{routes}\
              Max-Forwards: 70\r\nFrom: {from}\r\nTo: {callee}\r\nCall-ID: {call_id}\r\n\
-             CSeq: {cseq} {method}\r\nContact: <sip:me@{local}>\r\n{more}Content-Length: 0\r\n\r\n"
+             CSeq: {cseq} {method}\r\nContact: <sip:me@{claimed}>\r\n{more}Content-Length: 0\r\n\r\n"
         )
         .into_bytes()
     }
@@ -130,7 +143,7 @@ impl Phone {
         let text = String::from_utf8(request.response(status, "e2e")).unwrap();
         let records: String =
             record_routes(request).iter().map(|it| format!("Record-Route: {it}\r\n")).collect();
-        let more = format!("{records}Contact: <sip:me@{}>\r\n{more}Content-Length", self.local);
+        let more = format!("{records}Contact: <{}>\r\n{more}Content-Length", self.contact());
         let via = request.header("Via");
         let sent_by = via.split_whitespace().nth(1).unwrap().split(';').next().unwrap();
         self.send(text.replace("Content-Length", &more).as_bytes(), sent_by.parse().unwrap());
@@ -147,6 +160,15 @@ impl Phone {
         }
     }
 
+    /// The next final answer to a request of this method.
+    #[track_caller]
+    pub(crate) fn final_answer(&mut self, method: &str) -> Message {
+        let is_it = |it: &Message| {
+            it.status() >= 200 && name(it).split(' ').nth(1).is_some_and(|found| found == method)
+        };
+        self.find_by(is_it, PATIENCE).unwrap_or_else(|| panic!("no final answer to {method}"))
+    }
+
     /// Asserts that no `what` comes for a while.
     #[track_caller]
     pub(crate) fn never(&mut self, what: &str, patience: Duration) {
@@ -156,9 +178,13 @@ impl Phone {
 
     /// The same, if it comes in time.
     pub(crate) fn find(&mut self, what: &str, patience: Duration) -> Option<Message> {
+        self.find_by(|message| name(message) == what, patience)
+    }
+
+    fn find_by(&mut self, is_it: impl Fn(&Message) -> bool, patience: Duration) -> Option<Message> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(at) = self.waiting.iter().position(|message| name(message) == what) {
+            if let Some(at) = self.waiting.iter().position(&is_it) {
                 return Some(self.waiting.remove(at));
             }
             let left = deadline.checked_duration_since(Instant::now())?;
@@ -171,8 +197,46 @@ impl Phone {
 
     /// Forgets what came and was not asked for.
     pub(crate) fn forget(&mut self) {
+        self.find_by(|_| false, Duration::from_millis(10));
         self.waiting.clear();
     }
+}
+
+/// Lets `callee` take the call that `caller` has sent by `dialog`: both sides of what it becomes.
+#[track_caller]
+pub(crate) fn take_call(
+    caller: &mut Phone,
+    callee: &mut Phone,
+    dialog: &Dialog,
+    server: SocketAddr,
+) -> (Dialog, Dialog) {
+    let invite = callee.expect("INVITE");
+    assert_eq!(invite.request_uri(), callee.contact(), "the phone finds its own URI");
+    callee.answer(&invite, 180, "");
+    caller.expect("180 INVITE");
+    callee.answer(&invite, 200, "");
+    let answer = caller.expect("200 INVITE");
+    let confirmed = dialog.after(&answer);
+    let ack = Dialog { cseq: dialog.cseq, ..confirmed.clone() };
+    caller.ask("ACK", &ack, "", server);
+    callee.expect("ACK");
+    (confirmed, Dialog::of_callee(&invite))
+}
+
+/// Sends a request inside of the dialog, which the other side answers; gives the answer.
+#[track_caller]
+pub(crate) fn inside(
+    method: &str,
+    dialog: &Dialog,
+    here: &mut Phone,
+    there: &mut Phone,
+    server: SocketAddr,
+) -> Message {
+    here.ask(method, dialog, "", server);
+    let request = there.expect(method);
+    assert_eq!(request.request_uri(), there.contact(), "the phone finds its own URI");
+    there.answer(&request, 200, "");
+    here.expect(&format!("200 {method}"))
 }
 
 fn name(message: &Message) -> String {

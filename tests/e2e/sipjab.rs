@@ -15,11 +15,17 @@ use crate::process::{PATIENCE, Process, find};
 /// The gateway script that ships.
 const GATEWAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/gateway.rhai");
 
+/// Where a configuration that ships listens when a test plays it.
+const LOOPBACK: [&str; 4] =
+    ["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "ws:127.0.0.1:0"];
+
 /// A database in the folder.
 const STORE: &str = "url = \"sqlite:sipjab.db\"\n";
 
 /// What goes into the folder before the program starts.
 pub(crate) struct Setup {
+    /// A configuration that ships, instead of one that is made of what follows.
+    pub(crate) shipped: Option<String>,
     /// The route script.
     pub(crate) script: String,
     /// Where the program listens.
@@ -42,6 +48,7 @@ impl Setup {
     /// A script and no XMPP server.
     pub(crate) fn script(script: &str) -> Self {
         Self {
+            shipped: None,
             script: script.into(),
             listen: vec!["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
             xmpp_host: "127.0.0.1".into(),
@@ -57,6 +64,31 @@ impl Setup {
     pub(crate) fn gateway(component_port: u16) -> Self {
         let script = fs::read_to_string(GATEWAY).expect("scripts/gateway.rhai ships");
         Self { component_port: Some(component_port), ..Self::script(&script) }
+    }
+
+    /// A configuration that ships and the script that it names, on free ports of loopback.
+    pub(crate) fn shipped(configuration: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(configuration);
+        let text = fs::read_to_string(&path).unwrap();
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        let (name, listen) = (value("script = "), value("listen = "));
+        let script = fs::read_to_string(path.with_file_name(name.trim_matches('"'))).unwrap();
+        let listen_freely = LOOPBACK.into_iter().filter(|address| {
+            let (transport, _) = address.split_once(':').expect("a transport stands in front");
+            listen.contains(&format!("\"{transport}:"))
+        });
+        let shipped = text.replace(listen, "@LISTEN@").replace(name, "\"route.rhai\"");
+        Self { shipped: Some(shipped), listen: listen_freely.collect(), ..Self::script(&script) }
+    }
+
+    /// Puts an address of the test's in the place of one that ships.
+    pub(crate) fn at(mut self, shipped: &str, ours: SocketAddr) -> Self {
+        let ours = ours.to_string();
+        let before = (self.script.clone(), self.shipped.clone());
+        self.script = self.script.replace(shipped, &ours);
+        self.shipped = self.shipped.map(|text| text.replace(shipped, &ours));
+        assert_ne!((&self.script, &self.shipped), (&before.0, &before.1), "no {shipped}");
+        self
     }
 
     /// Requests from XMPP go to this SIP agent.
@@ -103,6 +135,10 @@ impl Setup {
     }
 
     fn configuration(&self) -> String {
+        if let Some(shipped) = &self.shipped {
+            let listen = format!("{:?}", self.listen);
+            return shipped.replace("@LISTEN@", &listen) + "\n" + self.tables.as_str();
+        }
         let mut text = format!(
             "script = \"route.rhai\"\n\
              [sip]\n\
