@@ -18,7 +18,7 @@ const DOMAIN: &str = "sip.example";
 pub(crate) struct Subscriber {
     pub(crate) phone: Phone,
     pub(crate) name: &'static str,
-    password: String,
+    pub(crate) password: String,
 }
 
 impl Subscriber {
@@ -29,7 +29,7 @@ impl Subscriber {
 
     /// A user with this telephone whom the database knows.
     pub(crate) fn with(phone: Phone, name: &'static str, sipjab: &Sipjab) -> Self {
-        let password = format!("{name}'s own");
+        let password = format!("{name}-secret");
         let ha1 = hex(&Md5::digest(format!("{name}:{DOMAIN}:{password}")));
         sipjab.sql(&format!(
             "INSERT INTO subscriber (username, domain, ha1) VALUES ('{name}', '{DOMAIN}', '{ha1}');"
