@@ -48,6 +48,17 @@ fn refuse(phone: &mut Phone, status: u16) {
 }
 
 #[test]
+fn hello_answers_everything() {
+    let sipjab = start("hello");
+    let mut alice = Phone::bind();
+    for method in ["OPTIONS", "MESSAGE"] {
+        alice.ask(method, &Dialog::to("sip:anybody@sip.example"), "", sipjab.udp);
+        assert_eq!(alice.expect(&format!("200 {method}")).reason(), "Hello");
+    }
+    sipjab.terminate();
+}
+
+#[test]
 fn redirect_tells_where_people_are_now() {
     let sipjab = start("redirect");
     let mut alice = Phone::bind();

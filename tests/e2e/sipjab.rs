@@ -166,7 +166,7 @@ impl Setup {
 pub(crate) struct Sipjab {
     /// Where it listens for datagrams.
     pub(crate) udp: SocketAddr,
-    /// Where it listens for connections.
+    /// Where it listens for connections, if it does; else the same as `udp`.
     pub(crate) tcp: SocketAddr,
     /// Its log.
     pub(crate) process: Process,
@@ -191,7 +191,9 @@ impl Sipjab {
         let ready = process.wait_for_after(0, PATIENCE, is_ready);
         assert!(ready.is_some(), "sipjab is not ready:\n{}", process.lines().join("\n"));
         let lines = process.lines().join("\n");
-        Self { udp: listener(&lines, "udp:"), tcp: listener(&lines, "tcp:"), process, folder }
+        let udp = listener(&lines, "udp:");
+        let tcp = find_listener(&lines, "tcp:").unwrap_or(udp);
+        Self { udp, tcp, process, folder }
     }
 
     /// Starts the program and waits until the XMPP server has accepted its handshake.
@@ -273,10 +275,14 @@ fn folder_with(configuration: &str, script: &str) -> TempDir {
 
 /// The address behind `scheme` in the log.
 fn listener(lines: &str, scheme: &str) -> SocketAddr {
+    find_listener(lines, scheme)
+        .unwrap_or_else(|| panic!("no listener {scheme} in the log:\n{lines}"))
+}
+
+fn find_listener(lines: &str, scheme: &str) -> Option<SocketAddr> {
     let transport = scheme.split(':').next().unwrap_or(scheme);
-    let found = lines.split_whitespace().find_map(|word| {
+    lines.split_whitespace().find_map(|word| {
         let address = word.strip_prefix(transport)?.strip_prefix(':')?;
         word.starts_with(scheme).then(|| address.parse().ok()).flatten()
-    });
-    found.unwrap_or_else(|| panic!("no listener {scheme} in the log:\n{lines}"))
+    })
 }
