@@ -60,6 +60,22 @@ fn two_phones_register_and_call_each_other() {
     assert_eq!((accounted(&log, "method=INVITE"), accounted(&log, "method=BYE")), (2, 2));
 }
 
+/// As after a restart: nobody knows that the dialog began here, so who goes on with it must prove who it is.
+#[test]
+fn a_dialog_that_is_not_known_goes_on_with_a_password() {
+    let (sipjab, mut alice, mut bob) = start();
+    let (mut at_alice, _) = call(&mut alice, &mut bob, &sipjab);
+    for route in &mut at_alice.routes {
+        let seal = route.split([';', '>']).find(|param| param.starts_with("seal=")).unwrap();
+        *route = route.replace(&format!(";{seal}"), "");
+    }
+    alice.say("BYE", &at_alice, &sipjab);
+    let bye = bob.phone.expect("BYE");
+    bob.phone.answer(&bye, 200, "");
+    alice.phone.expect("200 BYE");
+    sipjab.terminate();
+}
+
 /// How many lines of the accounting have these words.
 fn accounted(log: &[String], words: &str) -> usize {
     let is_it = |line: &&String| line.contains("::acc: ") && line.contains(words);
@@ -121,6 +137,12 @@ fn nothing_goes_from_outside_to_outside() {
     let lost = Dialog { to: format!("{};tag=x", foreign.to), ..foreign.next() };
     assert_eq!(status(&mut eve, "BYE", &lost, &sipjab), 404);
     assert_eq!(status(&mut eve, "CANCEL", &foreign.next(), &sipjab), 481);
+    let invented = Dialog { routes: vec![format!("<sip:{};lr>", sipjab.udp)], ..lost.next() };
+    for method in ["INVITE", "BYE", "MESSAGE"] {
+        assert_eq!(status(&mut eve, method, &invented.next(), &sipjab), 403, "{method}");
+        let forged = Dialog { from: alice.dialog("").from, ..invented.next() };
+        assert_eq!(status(&mut eve, method, &forged, &sipjab), 407, "{method}");
+    }
     for method in ["INVITE", "MESSAGE", "OPTIONS", "REGISTER", "BYE"] {
         assert!(elsewhere.find(method, Duration::ZERO).is_none(), "{method} was relayed");
     }
