@@ -106,8 +106,7 @@ fn who_says_to_be_one_of_us_must_prove_it() {
     for method in ["INVITE", "MESSAGE", "SUBSCRIBE", "OPTIONS"] {
         assert_eq!(status(&mut eve, method, &forged.next(), &sipjab), 407, "{method}");
     }
-    let to = format!("<{}>", alice.address());
-    let register = Dialog { to, ..alice.dialog("sip:sip.example") };
+    let register = alice.registration();
     assert_eq!(status(&mut eve, "REGISTER", &register, &sipjab), 401);
     // Bob may be who he is, but not alice.
     let (_, refused) = bob.ask("MESSAGE", &forged.next(), "403 MESSAGE", &sipjab);
@@ -151,6 +150,23 @@ fn nothing_goes_from_outside_to_outside() {
     let invite = elsewhere.expect("INVITE");
     elsewhere.answer(&invite, 486, "");
     alice.phone.expect("486 INVITE");
+    sipjab.terminate();
+}
+
+#[test]
+fn a_gateway_is_known_by_its_address_and_does_not_register() {
+    let gateways = "[[modules.permissions.address]]\nip = \"127.0.0.1\"\n";
+    let sipjab = Sipjab::start(&setup().with(gateways));
+    let (mut gateway, mut elsewhere) = (Phone::bind(), Phone::bind());
+    let alice = Subscriber::new("alice", &sipjab);
+    for dialog in [of_stranger(&elsewhere.uri()), alice.dialog(&elsewhere.uri())] {
+        gateway.ask("INVITE", &dialog, "", sipjab.udp);
+        let invite = elsewhere.expect("INVITE");
+        elsewhere.answer(&invite, 200, "");
+        gateway.expect("200 INVITE");
+    }
+    let register = alice.registration();
+    assert_eq!(status(&mut gateway, "REGISTER", &register, &sipjab), 401);
     sipjab.terminate();
 }
 

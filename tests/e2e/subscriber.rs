@@ -79,7 +79,8 @@ impl Subscriber {
         assert_eq!(ask(&dialog.next(), &credentials).status(), 200);
     }
 
-    fn registration(&self) -> Dialog {
+    /// What a REGISTER of this user says.
+    pub(crate) fn registration(&self) -> Dialog {
         Dialog { to: format!("<{}>", self.address()), ..self.dialog("sip:sip.example") }
     }
 
