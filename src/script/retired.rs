@@ -17,7 +17,6 @@ const EDITS: &str = "leave it out: every edit is seen at once";
 const LIFE: &str = "leave it out: a transaction ends by itself";
 const ONE_STEP: &str = "leave it out: `sht_inc` and its kind are one step for all workers";
 const FORWARD: &str = "write `setdsturi(\"sip:host;transport=tcp\"); forward();`";
-const LISTENER: &str = "leave it out: a request leaves by the listener that fits its next hop";
 const CONNECTION: &str = "leave it out: connections are kept and closed by the server";
 
 /// Legacy name and what takes its place, by topic.
@@ -73,9 +72,6 @@ pub const RETIRED: &[(&str, Instead)] = &[
     ("sht_has_str_value", Function("sht_match_str_value")),
     ("sht_lock", Advice(ONE_STEP)),
     ("sht_unlock", Advice(ONE_STEP)),
-    ("save_memory", Advice("write `save(\"location\", 1)`")),
-    ("save_noreply", Advice("write `save(\"location\", 2)`")),
-    ("force_send_socket", Advice(LISTENER)),
     ("addRecordRoute", Function("record_route")),
     ("rewriteFromRoute", Function("loose_route")),
     ("add_rport", Function("force_rport")),
