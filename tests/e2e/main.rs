@@ -25,6 +25,7 @@ mod xmpp_client;
 
 // the plays
 mod auth;
+mod bad_dialogs;
 mod bad_script;
 mod bad_sip;
 mod bad_xmpp;
@@ -38,6 +39,7 @@ mod failover;
 mod forking;
 mod guards;
 mod iq;
+mod kept;
 mod messages;
 mod nat;
 mod peers_alone;
@@ -47,6 +49,7 @@ mod relay;
 mod reload;
 mod restart;
 mod rfc3261;
+mod secure_calls;
 mod shutdown;
 mod store;
 mod tls;
