@@ -6,7 +6,6 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use crate::phone::{Dialog, Phone};
-use crate::process::PATIENCE;
 use crate::sip::{Message, Outgoing};
 use crate::sip_agent::{Agent, T1};
 use crate::sipjab::{Setup, Sipjab};
