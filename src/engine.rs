@@ -23,6 +23,6 @@ mod worker;
 pub use owners::Owners;
 pub use refusals::Refusals;
 pub use registrar::Locations;
-pub use rest::before_waiting;
+pub use rest::{after_waiting, before_waiting};
 pub use shared::{Attached, Mail, Shared};
 pub use worker::{Script, Worker};

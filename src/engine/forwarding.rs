@@ -144,6 +144,16 @@ impl Forwarding {
         state.kept.update(route);
     }
 
+    /// The flags as the last route has left them.
+    pub(super) fn flags(&self) -> u32 {
+        self.state.borrow().kept.flags
+    }
+
+    /// Keeps the flags of a route that goes on.
+    pub(super) fn note_flags(&self, flags: u32) {
+        self.state.borrow_mut().kept.flags = flags;
+    }
+
     /// Keeps what a route has left behind.
     pub(super) fn keep_of(&self, route: &Route) {
         self.state.borrow_mut().kept.update(route);

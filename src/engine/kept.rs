@@ -14,7 +14,7 @@ use crate::sip::transport::Source;
 /// What the routes of a request have left behind, so that the next one finds it.
 pub(super) struct Kept {
     original_uri: ImmutableString,
-    flags: u32,
+    pub(super) flags: u32,
     variables: BTreeMap<ImmutableString, Dynamic>,
     reply_headers: Vec<(ImmutableString, ImmutableString)>,
     record_route: Option<RecordRoute>,
@@ -65,6 +65,7 @@ impl Kept {
     pub(super) fn lend(&self, route: &mut Route) {
         route.original_uri = self.original_uri.clone();
         route.flags = self.flags;
+        route.noted_flags.set(self.flags);
         route.variables.clone_from(&self.variables);
         route.reply_headers.clone_from(&self.reply_headers);
         route.record_route.clone_from(&self.record_route);

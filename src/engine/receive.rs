@@ -184,6 +184,9 @@ impl Worker {
 
     /// Sees to it that a request whose script failed is answered.
     fn finish_request(self: &Rc<Self>, (route, result): Ended, remains: &Remains) {
+        if let Some(route) = &route {
+            self.note_flags(route);
+        }
         let Err(error) = result else {
             if let Some(route) = route {
                 self.finish_sound_request(&route);

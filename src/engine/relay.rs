@@ -92,9 +92,13 @@ impl Worker {
     pub(super) fn begin_transaction(&self, route: &mut Route) -> Result<ServerKey, RouteError> {
         let reason = "there is no request";
         let key = route.key.ok_or(RouteError::State { function: "t_newtran", reason })?;
-        if !route.has_transaction {
-            self.open_server(key, &route.message, route.source)?;
-            route.has_transaction = true;
+        match route.has_transaction {
+            true => self.note_flags(route),
+            false => {
+                self.open_server(key, &route.message, route.source, route.flags)?;
+                route.has_transaction = true;
+                route.noted_flags.set(route.flags);
+            }
         }
         Ok(key)
     }

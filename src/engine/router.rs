@@ -5,6 +5,7 @@ use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -19,8 +20,9 @@ use crate::gateway::OutgoingStanza;
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{Listener, Route, Target};
-use crate::script::router::{Router, Saving, Verdict, Waiting};
+use crate::script::router::{Registered, Router, Saving, Verdict, Waiting};
 use crate::sip::certificate::Certificate;
+use crate::sip::location::Binding;
 use crate::sip::transaction::{ServerInput, ServerKey};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{Message, Method, proxy};
@@ -47,6 +49,7 @@ impl Router for Worker {
             .key
             .filter(|_| route.has_transaction)
             .ok_or(RouteError::State { function: "reply", reason: "there is no transaction" })?;
+        self.note_flags(route);
         self.answer(&route.message, &key, status, reason, &with_own(route, status, headers))?;
         if status >= 200 {
             self.end_branches(&key);
@@ -204,6 +207,11 @@ impl Router for Worker {
         self.shared.listeners.iter().find(is_it).copied()
     }
 
+    fn has_passed(&self, message: &Message) -> bool {
+        let is_ours = |branch: &str| self.shared.mint.parse(branch).is_some();
+        message.vias().flatten().any(|via| via.branch.is_some_and(is_ours))
+    }
+
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
         self.reached_at(source.transport, source.local, source.peer)
     }
@@ -218,6 +226,14 @@ impl Router for Worker {
 
     fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize {
         self.shared.locations.unregister(table, uri, contact)
+    }
+
+    fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered> {
+        self.shared.locations.registered(table, is_meant)
+    }
+
+    fn time(&self) -> (Instant, Duration) {
+        (clock::now(), clock::unix_time())
     }
 
     fn unique_id(&self) -> String {

@@ -1,6 +1,6 @@
 //! One run of a route: the message that it decides about, and what it has decided so far.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -149,6 +149,8 @@ pub struct Route {
     pub received: Option<ImmutableString>,
     /// The flags of the message: `setflag`.
     pub flags: u32,
+    /// The flags that its transaction knows.
+    pub noted_flags: Cell<u32>,
     /// The variables of the message: `set_avp`.
     pub variables: BTreeMap<ImmutableString, Dynamic>,
     /// Headers that the replies to the message carry: `append_to_reply`.
@@ -216,6 +218,7 @@ impl Route {
             followed: None,
             received: None,
             flags: 0,
+            noted_flags: Cell::new(0),
             variables: BTreeMap::new(),
             reply_headers: Vec::new(),
             last_error: None,

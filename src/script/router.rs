@@ -5,12 +5,14 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::error::RouteError;
 use super::route::{Listener, Route, Target};
 use crate::gateway::OutgoingStanza;
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
+use crate::sip::location::Binding;
 use crate::sip::transport::{Source, Transport};
 use crate::xmpp::StanzaError;
 
@@ -58,6 +60,17 @@ pub struct Saving<'a> {
     pub is_silent: bool,
     /// What is registered takes the place of all that was.
     pub replaces_all: bool,
+}
+
+/// A registered contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The address of record, without scheme.
+    pub address: String,
+    /// The contact's own name.
+    pub ruid: Arc<str>,
+    /// The way there.
+    pub target: Target,
 }
 
 /// The server as a route sees it. Functions act when they are called.
@@ -120,6 +133,9 @@ pub trait Router {
         port: Option<u16>,
     ) -> Option<Listener>;
 
+    /// Has the message come through us before: is a Via of ours in it?
+    fn has_passed(&self, message: &Message) -> bool;
+
     /// Our address as the peer of `source` reaches it, also for new connections.
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError>;
 
@@ -133,6 +149,12 @@ pub trait Router {
     /// Forgets the contacts of the address of record that a URI names: all, or the one of this URI or own name.
     /// Tells how many.
     fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize;
+
+    /// Every contact of a table that `is_meant` picks.
+    fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered>;
+
+    /// The time, on the clock of timers and since 1970, for what is done without a route.
+    fn time(&self) -> (Instant, Duration);
 
     /// A word that no other message of ours has.
     fn unique_id(&self) -> String;

@@ -23,6 +23,7 @@ mod xml;
 mod xmpp_client;
 
 // the plays
+mod accounts;
 mod auth;
 mod bad_dialogs;
 mod bad_script;
