@@ -200,7 +200,7 @@ impl Worker {
         if route.has_transaction {
             self.reply(route, status, reason, &headers)?;
         } else {
-            let headers = with_own(route, &headers);
+            let headers = with_own(route, status, &headers);
             self.send_stateless(&route.message, route.source, status, reason, &headers)?;
         }
         Ok(is_saved)

@@ -323,6 +323,10 @@ impl Worker {
         if let Err(finding) = message.validate() {
             return self.refuse("malformed response", source, &finding);
         }
+        if self.is_relayed(&branch) && message.values(HeaderId::Via).nth(1).is_none() {
+            // RFC 3261 §16.7 step 3: it is meant for us, and we have not asked.
+            return self.refuse("response without a way back", source, &"it has no further Via");
+        }
         let step = |table: &mut Table<Served, Sent>| {
             table.handle_response(clock::now(), &branch, &message)
         };
@@ -330,6 +334,12 @@ impl Worker {
             // RFC 6026 §7.2, §8.9: what belongs to no transaction of a stateful proxy goes nowhere.
             self.refuse("stray response", source, &"its transaction is over");
         }
+    }
+
+    /// Was the request of this branch somebody else's, to whom its responses go?
+    fn is_relayed(&self, branch: &Branch) -> bool {
+        let table = self.table.borrow();
+        matches!(table.client(branch).map(|sent| &sent.user), Some(User::Relay(_) | User::Leg(..)))
     }
 
     /// Lets a server transaction take a step and carries out what follows.

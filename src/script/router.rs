@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::RouteError;
-use super::route::{Route, Target};
+use super::route::{Listener, Route, Target};
 use crate::gateway::OutgoingStanza;
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
 use crate::sip::location::Binding;
-use crate::sip::transport::Source;
+use crate::sip::transport::{Source, Transport};
 use crate::xmpp::StanzaError;
 
 /// What is known of a message that went to the other network, as the reply that tells it.
@@ -95,6 +95,9 @@ pub trait Router {
     /// transaction knows.
     fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>>;
 
+    /// Gives the route what a `branch_route` of its request has left behind while it has relayed.
+    fn recall(&self, route: &mut Route);
+
     /// Sends the message on without a transaction (RFC 3261 §16.11): to `next_hop`, else where it leads by itself.
     fn forward(&self, route: &mut Route, next_hop: Option<&str>)
     -> Waiting<Result<(), RouteError>>;
@@ -121,6 +124,14 @@ pub trait Router {
 
     /// Is this host, with this port or the scheme's own, ours?
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool;
+
+    /// The first listener of ours at this address; of this transport and at this port where they are given.
+    fn listener(
+        &self,
+        transport: Option<Transport>,
+        ip: IpAddr,
+        port: Option<u16>,
+    ) -> Option<Listener>;
 
     /// Has the message come through us before: is a Via of ours in it?
     fn has_passed(&self, message: &Message) -> bool;

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::gateway::OutgoingStanza;
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
-use crate::script::route::{FromXmpp, Route, Target};
+use crate::script::route::{FromXmpp, Listener, Route, Target};
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
 use crate::sip::location::Binding;
@@ -100,6 +100,8 @@ impl Router for Recording {
         self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
     }
 
+    fn recall(&self, _: &mut Route) {}
+
     fn forward(
         &self,
         route: &mut Route,
@@ -151,6 +153,18 @@ impl Router for Recording {
 
     fn is_myself(&self, host: &str, _: Option<u16>) -> bool {
         host == "sip.example"
+    }
+
+    fn listener(
+        &self,
+        transport: Option<Transport>,
+        ip: IpAddr,
+        port: Option<u16>,
+    ) -> Option<Listener> {
+        let local: SocketAddr = ([192, 0, 2, 1], 5060).into();
+        let of = transport.unwrap_or(Transport::Udp);
+        let is_it = ip == local.ip() && port.is_none_or(|port| port == local.port());
+        (is_it && of == Transport::Udp).then_some((of, local))
     }
 
     fn has_passed(&self, message: &Message) -> bool {
