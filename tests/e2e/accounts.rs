@@ -215,3 +215,38 @@ fn calls_go_where_the_fewest_are_in_the_table_of_destinations() {
     hang_up(&third, &mut alice, &mut one, &sipjab);
     sipjab.terminate();
 }
+
+#[test]
+fn a_call_that_comes_through_us_twice_is_one_and_one_that_is_dropped_none() {
+    let (mut alice, mut bob) = (Phone::bind(), Phone::bind());
+    let script =
+        COUNTING.replace("get_profile_size(\"caller\", from_user()) >= 2", "false").replace(
+            "record_route();\n",
+            &format!(
+                "if ruri_user() == \"gone\" {{ drop(); }}\n\
+             if ruri_user() == \"first\" {{ setuser(\"second\"); }} else {{ seturi(\"{}\"); }}\n",
+                bob.uri()
+            ),
+        );
+    let sipjab = Sipjab::start(
+        &Setup::script(&script).with("[modules.dialog]\nprofiles_with_value = \"caller\"\n"),
+    );
+    let first = Dialog::to(&format!("sip:first@{}", sipjab.udp));
+    alice.ask("INVITE", &first, "", sipjab.udp);
+    let invite = bob.expect("INVITE");
+    let vias = invite.headers.iter().filter(|(name, _)| name == "Via").count();
+    assert_eq!(vias, 3, "it went through us twice");
+    assert_eq!(counted(&mut alice, &sipjab), "1 1");
+    bob.answer(&invite, 486, "");
+    let rejection = alice.expect("486 INVITE");
+    alice.ack_rejection(&first, &rejection, sipjab.udp);
+    assert_eq!(counted(&mut alice, &sipjab), "0 0");
+    let gone = Dialog::to("sip:gone@sip.example");
+    alice.ask("INVITE", &gone, "", sipjab.udp);
+    // The first request after it has seen the script's end, or the next one does.
+    let end = Instant::now() + PATIENCE;
+    while counted(&mut alice, &sipjab) != "0 0" {
+        assert!(Instant::now() < end, "a dropped call counts");
+    }
+    sipjab.terminate();
+}
