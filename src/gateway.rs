@@ -16,6 +16,7 @@ mod error;
 mod handover;
 pub mod html;
 mod lanes;
+pub mod ledger;
 mod mapping;
 mod media_type;
 mod message;
@@ -35,6 +36,7 @@ pub use envelope::receipt_for;
 pub use error::MessageError;
 pub use handover::{Fate, Handover, OutgoingStanzaMeta};
 pub use lanes::Lanes;
+pub use ledger::{Ledger, MessageId};
 pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;
 pub use message::{
