@@ -175,7 +175,9 @@ choice! {
         /// It waits for the stream.
         Queued,
         /// The recipient's server has taken it.
-        HandedOver
+        HandedOver,
+        /// The recipient's own device has it.
+        Delivered
     }
 }
 choice! {

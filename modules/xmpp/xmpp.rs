@@ -10,7 +10,7 @@ use crate::script::error::RouteError;
 use crate::script::export::{REQUEST, XMPP_MESSAGE};
 use crate::script::module::{Exports, ModuleDef};
 use crate::script::route::Route;
-use crate::script::router::Verdict;
+use crate::script::router::{Promise, Verdict};
 use crate::xmpp::{Condition, Stanza, StanzaError};
 pub use config::{Backend, Config, Reply};
 
@@ -68,8 +68,11 @@ fn xmpp_send_message(route: &mut Route, gateway: &Gateway) -> Result<bool, Route
     let unique = route.router().unique_id();
     route.verdict = match stanza_from_message(&route.message, &unique, &gateway.mapping) {
         Ok(Outgoing::Stanza(stanza)) => {
-            let wants_hand_over = gateway.config.reply == Reply::HandedOver;
-            let sent = route.router().send_stanza(route, stanza, wants_hand_over);
+            let promise = match gateway.config.reply {
+                Reply::Queued => Promise::Queued,
+                Reply::HandedOver | Reply::Delivered => Promise::HandedOver,
+            };
+            let sent = route.router().send_stanza(route, stanza, promise);
             route.wait(sent).unwrap_or_else(|late| Verdict::new(504, late.to_string()))
         }
         Ok(Outgoing::Nothing(_)) => Verdict::new(200, "OK"),

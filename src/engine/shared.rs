@@ -17,7 +17,8 @@ use crate::net::dns::Resolver;
 use crate::net::tcp::Connections;
 use crate::script::commons::Commons;
 use crate::script::import::Sources;
-use crate::script::router::Verdict;
+use crate::script::router::{Promise, Verdict};
+use crate::store::Store;
 use crate::sip::Message;
 use crate::sip::transaction::{BranchMint, KeySeed};
 use crate::sip::transport::{Source, Transport};
@@ -40,9 +41,11 @@ pub enum Mail {
 pub struct Sending {
     /// The stanza.
     pub stanza: OutgoingStanza,
-    /// The request that it was made from; its sender is told of a failure that comes late.
+    /// The request that it was made from, which the spool keeps.
     pub request: Message,
-    /// The script that waits for the fate.
+    /// What success is.
+    pub promise: Promise,
+    /// The script that waits for it.
     pub waiter: Option<oneshot::Sender<Verdict>>,
 }
 
@@ -74,6 +77,8 @@ pub struct Shared {
     pub locations: Locations,
     /// The XMPP side.
     pub xmpp: Option<Attached>,
+    /// Where accepted messages are kept; without it, in memory.
+    pub spool: Option<Store>,
     /// Where we listen, ports as they are.
     pub listeners: Vec<(Transport, SocketAddr)>,
     /// No new work is taken.

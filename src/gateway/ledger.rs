@@ -187,6 +187,18 @@ impl<T> Ledger<T> {
         self.wake_lane_of(id);
     }
 
+    /// Takes a message that was stored while an attempt was under way; [`Ledger::conclude`] must follow.
+    pub fn restore_under_way(&mut self, entry: Entry<T>, attempts: u32) {
+        let (id, side) = (entry.id, entry.side);
+        let lane = self.lanes.entry((side, entry.lane.clone())).or_default();
+        lane.under_way += 1;
+        self.ways[side as usize].under_way += 1;
+        self.insert(entry, Stage::Sending);
+        if let Some(open) = self.open.get_mut(&id) {
+            open.attempts = attempts;
+        }
+    }
+
     /// Takes the fate of a message that was stored before.
     pub fn restore_fate(&mut self, now: Instant, id: MessageId, state: State) {
         self.remember(now, id, state);

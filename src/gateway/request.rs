@@ -44,6 +44,8 @@ pub struct OutgoingRequest {
     pub message: Message,
     /// Its length in bytes once the Via is there, estimated generously.
     pub size: usize,
+    /// It says something about this moment, such as that somebody is writing.
+    pub is_transient: bool,
 }
 
 impl OutgoingRequest {
@@ -87,7 +89,8 @@ impl Pager<'_> {
         let bytes = Bytes::from(text);
         let size = bytes.len() + VIA_RESERVE;
         let message = Message::parse(bytes).map_err(|_| bad_target)?;
-        Ok(OutgoingRequest { message, size })
+        let is_transient = self.content_type == super::composing::CONTENT_TYPE;
+        Ok(OutgoingRequest { message, size, is_transient })
     }
 
     fn headers(&self) -> Vec<rsip::Header> {

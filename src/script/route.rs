@@ -13,6 +13,7 @@ use super::export::Kind;
 use super::fiber;
 use super::router::{Router, Verdict};
 use crate::clock;
+use crate::gateway::MessageId;
 use crate::sip::digest;
 use crate::sip::proxy::loose_route::Followed;
 use crate::sip::proxy::record_route::RecordRoute;
@@ -28,6 +29,8 @@ pub struct FromXmpp {
     pub stanza: Stanza,
     /// An error went back to its sender.
     pub is_refused: bool,
+    /// What it is known by when it is kept until its fate is known.
+    pub id: Option<MessageId>,
 }
 
 /// What the credentials of a request have shown: `www_authorize` and its kind.

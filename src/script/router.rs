@@ -44,6 +44,15 @@ impl Verdict {
     }
 }
 
+/// What success means for a message to the other network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// It is kept until its fate is known: 202.
+    Queued,
+    /// The recipient's server has taken it: 200.
+    HandedOver,
+}
+
 /// Something that a script can wait for.
 pub type Waiting<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -95,12 +104,12 @@ pub trait Router {
     /// Sends a request of our own, which has no Via yet, to `next_hop`, and gives its final status: 408 when none came.
     fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>>;
 
-    /// Sends a stanza to the XMPP side; tells its fate when `wants_hand_over`, else that it is queued.
+    /// Sends a stanza to the XMPP side; tells that what was promised is done, or why not.
     fn send_stanza(
         &self,
         route: &Route,
         stanza: OutgoingStanza,
-        wants_hand_over: bool,
+        promise: Promise,
     ) -> Waiting<Verdict>;
 
     /// Returns the stanza of an XMPP route to its sender with an error.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Router, Saving, Verdict, Waiting};
+use super::{Promise, Router, Saving, Verdict, Waiting};
 use crate::clock;
 use crate::gateway::OutgoingStanza;
 use crate::script::error::RouteError;
@@ -124,10 +124,13 @@ impl Router for Recording {
         &self,
         _: &Route,
         stanza: OutgoingStanza,
-        wants_hand_over: bool,
+        promise: Promise,
     ) -> Waiting<Verdict> {
         self.note(format!("stanza from {} to {}", stanza.from, stanza.to));
-        let success = || if wants_hand_over { (200, "OK") } else { (202, "Accepted") };
+        let success = || match promise {
+            Promise::HandedOver => (200, "OK"),
+            Promise::Queued => (202, "Accepted"),
+        };
         let verdict = self.verdict.borrow().clone();
         self.later(verdict.unwrap_or_else(|| {
             let (status, reason) = success();
@@ -223,6 +226,6 @@ pub(crate) fn message_route(router: &Rc<Recording>) -> Box<Route> {
 pub(crate) fn stanza_route(stanza: Stanza, router: &Rc<Recording>) -> Box<Route> {
     let message = request("MESSAGE", "sip:juliet@sip.example", "");
     let mut route = route(Kind::XmppMessage, message, router);
-    route.xmpp = Some(FromXmpp { stanza, is_refused: false });
+    route.xmpp = Some(FromXmpp { stanza, is_refused: false, id: None });
     route
 }
