@@ -24,6 +24,6 @@ pub use owners::Owners;
 pub use refusals::Refusals;
 pub use registrar::Locations;
 pub use rest::before_waiting;
-pub use spool::{SPOOL, Told};
 pub use shared::{Attached, Mail, Shared};
+pub use spool::{SPOOL, Told};
 pub use worker::{Script, Worker};

@@ -18,8 +18,8 @@ use crate::clock;
 use crate::gateway::ledger::Outcome;
 use crate::gateway::{
     Fate, Handover, Incoming, Lanes, MAX_PAGER, MessageId, OutgoingRequest, OutgoingStanza,
-    OutgoingStanzaMeta, RequestIds, VIA_RESERVE, error_from_response, failure_from_error, message_from_stanza,
-    notice_from_error, receipt_for,
+    OutgoingStanzaMeta, RequestIds, VIA_RESERVE, error_from_response, failure_from_error,
+    message_from_stanza, notice_from_error, receipt_for,
 };
 use crate::modules::xmpp::{Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
@@ -84,7 +84,9 @@ impl Bridge {
         // Whoever waits for the fate must hear it before the script's deadline.
         let timeout = match config.reply {
             Reply::Queued => config.queue_timeout,
-            Reply::HandedOver | Reply::Delivered => config.queue_timeout.min(shared.config.script.deadline * 9 / 10),
+            Reply::HandedOver | Reply::Delivered => {
+                config.queue_timeout.min(shared.config.script.deadline * 9 / 10)
+            }
         };
         let handover = Handover::new(&config.xmpp_domain, config.queue, timeout);
         let handover = match config.reply {
@@ -142,9 +144,7 @@ impl Bridge {
 
     /// Nothing waits, on either side.
     pub(super) fn is_idle(&self) -> bool {
-        self.spool.is_idle()
-            && self.handover.borrow().is_idle()
-            && self.lanes.borrow().is_empty()
+        self.spool.is_idle() && self.handover.borrow().is_idle() && self.lanes.borrow().is_empty()
     }
 
     /// Takes a stanza for XMPP, and tells who waits what was promised to him, or why not.
@@ -404,12 +404,7 @@ impl Bridge {
     }
 
     /// Sees to it that a message that the script left without a fate returns to its sender.
-    fn finish_message_route(
-        &self,
-        (route, result): Ended,
-        stanza: &Stanza,
-        id: Option<MessageId>,
-    ) {
+    fn finish_message_route(&self, (route, result): Ended, stanza: &Stanza, id: Option<MessageId>) {
         let is_open = |r: &Route| {
             !r.is_relayed
                 && !r.is_dropped

@@ -18,10 +18,10 @@ use crate::net::tcp::Connections;
 use crate::script::commons::Commons;
 use crate::script::import::Sources;
 use crate::script::router::{Promise, Verdict};
-use crate::store::Store;
 use crate::sip::Message;
 use crate::sip::transaction::{BranchMint, KeySeed};
 use crate::sip::transport::{Source, Transport};
+use crate::store::Store;
 
 /// What one worker sends to another, or the server to all.
 pub enum Mail {

@@ -33,8 +33,8 @@ use crate::xmpp::{Condition, Stanza, StanzaError};
 use journal::Step;
 pub(crate) use report::Failure;
 pub(crate) use row::Kind;
-pub use row::{SPOOL, Told};
 use row::{Change, Row};
+pub use row::{SPOOL, Told};
 
 /// Messages whose hand-over to XMPP is awaited: as many as may be uncertain when the stream breaks.
 const XMPP_WINDOW: usize = 128;
@@ -156,7 +156,16 @@ impl Spool {
             let expires = unix + millis(self.config.expire);
             let message = bytes;
             let row = Row {
-                id, kind, lane, state, attempts, accepted: unix, expires, sender, recipient, message,
+                id,
+                kind,
+                lane,
+                state,
+                attempts,
+                accepted: unix,
+                expires,
+                sender,
+                recipient,
+                message,
             };
             self.step(Step::Insert(Box::new(row)));
             self.deadline_changed.notify_one();
@@ -396,9 +405,8 @@ impl Bridge {
         if let Some(stanza) = stanza {
             return self.push_stanza(id, stanza);
         }
-        let made = Message::parse(bytes).map(|request| {
-            stanza_from_message(&request, &id.to_string(), &self.gateway.mapping)
-        });
+        let made = Message::parse(bytes)
+            .map(|request| stanza_from_message(&request, &id.to_string(), &self.gateway.mapping));
         match made {
             Ok(Ok(Outgoing::Stanza(stanza))) => self.push_stanza(id, stanza),
             Ok(Ok(Outgoing::Nothing(_))) => self.conclude(id, Outcome::HandedOver, None),

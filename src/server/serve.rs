@@ -15,9 +15,7 @@ use super::listen::{Held, hold};
 use super::{ServeError, sound_script};
 use crate::clock;
 use crate::config::{Config, DnsConfig, Params};
-use crate::engine::{
-    Attached, Locations, Mail, SPOOL, Script, Shared, Worker, before_waiting,
-};
+use crate::engine::{Attached, Locations, Mail, SPOOL, Script, Shared, Worker, before_waiting};
 use crate::modules::{self, registrar, xmpp};
 use crate::net::dns::{DnsError, Resolver};
 use crate::net::tcp::{Connections, Layers, StreamLimits, TcpPort};

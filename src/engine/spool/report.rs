@@ -69,7 +69,9 @@ impl Bridge {
             _ if failure.code == 0 => {}
             Kind::Request => match Message::parse(load.bytes.clone()) {
                 Ok(request) => self.report_to_sip(id, &request, failure),
-                Err(_) => tracing::error!(%id, "a failure cannot be told: the message is unreadable"),
+                Err(_) => {
+                    tracing::error!(%id, "a failure cannot be told: the message is unreadable")
+                }
             },
             Kind::Stanza => self.report_to_xmpp(id, &load.bytes, failure),
             Kind::SipReport | Kind::XmppReport => {
@@ -127,7 +129,8 @@ impl Bridge {
     /// Tells an XMPP sender who wants to know that the recipient's phone has his message (XEP-0184).
     pub(super) fn send_receipt(&self, load: &Load) {
         let (Kind::Stanza, Some(worker)) = (load.kind, self.worker()) else { return };
-        let receipt = parsed(&load.bytes).and_then(|it| receipt_for(&it, &worker.shared.unique_id()));
+        let receipt =
+            parsed(&load.bytes).and_then(|it| receipt_for(&it, &worker.shared.unique_id()));
         if let Some(receipt) = receipt {
             self.reply(receipt);
         }

@@ -86,12 +86,8 @@ impl Spool {
             Kind::Request | Kind::XmppReport => Side::Xmpp,
             Kind::Stanza | Kind::SipReport => Side::Sip,
         };
-        let load = Load {
-            kind: row.kind,
-            bytes: row.message.clone(),
-            stanza: None,
-            waiters: Vec::new(),
-        };
+        let load =
+            Load { kind: row.kind, bytes: row.message.clone(), stanza: None, waiters: Vec::new() };
         let entry = Entry {
             id: row.id,
             side,

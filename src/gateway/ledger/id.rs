@@ -103,7 +103,8 @@ mod tests {
     fn a_copy_of_a_request_has_its_id_and_another_request_has_not() {
         let first = request("z9hG4bKa", "1", 1, "x");
         assert_eq!(first, request("z9hG4bKb", "1", 1, "x"), "another branch");
-        for other in [request("a", "2", 1, "x"), request("a", "1", 2, "x"), request("a", "1", 1, "y")]
+        for other in
+            [request("a", "2", 1, "x"), request("a", "1", 2, "x"), request("a", "1", 1, "y")]
         {
             assert_ne!(first, other);
         }

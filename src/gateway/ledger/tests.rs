@@ -29,8 +29,11 @@ fn desk() -> Desk {
 }
 
 fn id(name: &str) -> MessageId {
-    MessageId::of_stanza_id(&format!("{:032x}", name.bytes().fold(7, |n, b| n * 257 + u128::from(b))))
-        .unwrap()
+    MessageId::of_stanza_id(&format!(
+        "{:032x}",
+        name.bytes().fold(7, |n, b| n * 257 + u128::from(b))
+    ))
+    .unwrap()
 }
 
 impl Desk {

@@ -120,12 +120,7 @@ impl Router for Recording {
         self.later(Ok(200))
     }
 
-    fn send_stanza(
-        &self,
-        _: &Route,
-        stanza: OutgoingStanza,
-        promise: Promise,
-    ) -> Waiting<Verdict> {
+    fn send_stanza(&self, _: &Route, stanza: OutgoingStanza, promise: Promise) -> Waiting<Verdict> {
         self.note(format!("stanza from {} to {}", stanza.from, stanza.to));
         let success = || match promise {
             Promise::HandedOver => (200, "OK"),
