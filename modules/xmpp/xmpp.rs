@@ -5,7 +5,7 @@ mod config;
 use rhai::ImmutableString;
 
 use crate::config::{ParamError, Params};
-use crate::gateway::{Mapping, Outgoing, stanza_from_message};
+use crate::gateway::{Mapping, MessageId, Outgoing, stanza_from_message};
 use crate::script::error::RouteError;
 use crate::script::export::{REQUEST, XMPP_MESSAGE};
 use crate::script::module::{Exports, ModuleDef};
@@ -24,6 +24,8 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
         .export("xmpp_status", [], REQUEST, xmpp_status)
         .export("xmpp_reason", [], REQUEST, xmpp_reason)
         .export("xmpp_reply", [], REQUEST, xmpp_reply)
+        .export("message_id", [], REQUEST | XMPP_MESSAGE, message_id)
+        .export("message_fate", ["id"], REQUEST | XMPP_MESSAGE, message_fate)
         .export("xmpp_refuse", ["condition", "text"], XMPP_MESSAGE, xmpp_refuse)
         .export("stanza_from", [], XMPP_MESSAGE, stanza_from)
         .export("stanza_to", [], XMPP_MESSAGE, stanza_to)
@@ -72,6 +74,8 @@ fn xmpp_send_message(route: &mut Route, gateway: &Gateway) -> Result<bool, Route
                 Reply::Queued => Promise::Queued,
                 Reply::HandedOver | Reply::Delivered => Promise::HandedOver,
             };
+            let id = MessageId::of_request(&route.message);
+            route.message_id = (promise == Promise::Queued).then_some(id);
             let sent = route.router().send_stanza(route, stanza, promise);
             route.wait(sent).unwrap_or_else(|late| Verdict::new(504, late.to_string()))
         }
@@ -120,6 +124,36 @@ fn xmpp_reply(route: &mut Route, _: &Gateway) -> Result<bool, RouteError> {
     route.router().reply(route, status, &reason, &headers)?;
     route.is_answered = true;
     Ok(true)
+}
+
+/// What the message is known by that was queued, or that has come from XMPP: 32 hexadecimal digits. Empty when it is not
+/// kept. `sipjab fate` tells the operator of it.
+///
+/// ```rhai
+/// if xmpp_send_message() { info("$ci accepted as " + message_id()); }
+/// ```
+fn message_id(route: &mut Route, _: &Gateway) -> Result<ImmutableString, RouteError> {
+    let id = route.message_id.or_else(|| route.xmpp.as_ref()?.id);
+    Ok(id.map(|id| id.to_string()).unwrap_or_default().into())
+}
+
+/// What became of a message: `accepted`, `sending`, `handed_over`, `delivered`, `failed` or `expired`; empty when there is no
+/// message of that id, or not any more.
+///
+/// ```rhai
+/// if message_fate("00112233445566778899aabbccddeeff") == "failed" { warn("not delivered"); }
+/// ```
+fn message_fate(
+    route: &mut Route,
+    _: &Gateway,
+    id: ImmutableString,
+) -> Result<ImmutableString, RouteError> {
+    let id = MessageId::parse(&id).ok_or_else(|| RouteError::BadArgument {
+        argument: "id",
+        reason: format!("`{id}` is no id; it has 32 hexadecimal digits"),
+    })?;
+    let state = route.wait(route.router().message_fate(id))?;
+    Ok(state.map(|state| state.word()).unwrap_or_default().into())
 }
 
 /// Returns the stanza to its sender with an error: one of the conditions of RFC 6120 §8.3.3, and a text for people.

@@ -15,7 +15,8 @@ use super::shared::{Mail, Sending};
 use super::transactions::User;
 use super::worker::Worker;
 use crate::clock;
-use crate::gateway::OutgoingStanza;
+use crate::gateway::ledger::State;
+use crate::gateway::{MessageId, OutgoingStanza};
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{Route, Target};
@@ -146,6 +147,18 @@ impl Router for Worker {
             let gone = || Verdict::new(500, "The Gateway Has Stopped");
             fate.await.unwrap_or_else(|_| gone())
         })
+    }
+
+    fn message_fate(&self, id: MessageId) -> Waiting<Option<State>> {
+        if let Some(bridge) = &self.bridge {
+            return Box::pin(ready(bridge.spool.state(id)));
+        }
+        let (sender, answer) = oneshot::channel();
+        if let Some(xmpp) = &self.shared.xmpp {
+            // A worker that is full drops the question, which is an answer too.
+            let _ = self.shared.mailboxes[xmpp.worker].try_send(Mail::Fate(id, sender));
+        }
+        Box::pin(async { answer.await.ok().flatten() })
     }
 
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError> {

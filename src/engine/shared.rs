@@ -11,7 +11,8 @@ use super::owners::Owners;
 use super::refusals::Refusals;
 use super::registrar::Locations;
 use crate::config::Config;
-use crate::gateway::OutgoingStanza;
+use crate::gateway::ledger::State;
+use crate::gateway::{MessageId, OutgoingStanza};
 use crate::modules::xmpp::Gateway;
 use crate::net::dns::Resolver;
 use crate::net::tcp::Connections;
@@ -29,6 +30,8 @@ pub enum Mail {
     Message(Bytes, Source),
     /// A stanza for the worker that has the stream.
     Stanza(Box<Sending>),
+    /// What has become of a message, asked of the worker that has the stream.
+    Fate(MessageId, oneshot::Sender<Option<State>>),
     /// The script has changed and is sound; the sender is dropped once it runs.
     Script(Arc<Sources>, mpsc::Sender<()>),
     /// Finish what runs; the sender is dropped once that is done.

@@ -156,6 +156,8 @@ pub struct Route {
     pub authentication: Option<Authentication>,
     /// What the last gateway function said of the message's fate.
     pub verdict: Verdict,
+    /// What the message is known by, when it was accepted to be kept until its fate is known.
+    pub message_id: Option<MessageId>,
     /// What finds the transaction of the request; a stanza has none.
     pub key: Option<ServerKey>,
     /// The script has a transaction, which replies go through.
@@ -215,6 +217,7 @@ impl Route {
             last_error: None,
             authentication: None,
             verdict: Verdict::default(),
+            message_id: None,
             key,
             has_transaction: false,
             is_relayed: false,

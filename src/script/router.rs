@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::error::RouteError;
 use super::route::{Route, Target};
-use crate::gateway::OutgoingStanza;
+use crate::gateway::ledger::State;
+use crate::gateway::{MessageId, OutgoingStanza};
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
 use crate::sip::transport::Source;
@@ -111,6 +112,9 @@ pub trait Router {
         stanza: OutgoingStanza,
         promise: Promise,
     ) -> Waiting<Verdict>;
+
+    /// What has become of a message that was accepted; nothing when there is none of that id.
+    fn message_fate(&self, id: MessageId) -> Waiting<Option<State>>;
 
     /// Returns the stanza of an XMPP route to its sender with an error.
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError>;
