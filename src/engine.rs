@@ -6,6 +6,7 @@ mod drain;
 mod forwarding;
 mod location_store;
 mod owners;
+mod receipts;
 mod receive;
 mod record_route;
 mod refusals;

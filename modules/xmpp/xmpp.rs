@@ -67,15 +67,17 @@ fn xmpp_send_message(route: &mut Route, gateway: &Gateway) -> Result<bool, Route
     if gateway.config.backend.is_none() {
         return Err(RouteError::NotConfigured("[modules.xmpp] is missing in the configuration"));
     }
-    let unique = route.router().unique_id();
+    let is_kept = gateway.config.reply == Reply::Queued;
+    let id = is_kept.then(|| MessageId::of_request(&route.message));
+    let unique = id.map_or_else(|| route.router().unique_id(), |id| id.to_string());
     route.verdict = match stanza_from_message(&route.message, &unique, &gateway.mapping) {
         Ok(Outgoing::Stanza(stanza)) => {
             let promise = match gateway.config.reply {
                 Reply::Queued => Promise::Queued,
-                Reply::HandedOver | Reply::Delivered => Promise::HandedOver,
+                Reply::HandedOver => Promise::HandedOver,
+                Reply::Delivered => Promise::Delivered,
             };
-            let id = MessageId::of_request(&route.message);
-            route.message_id = (promise == Promise::Queued).then_some(id);
+            route.message_id = id;
             let sent = route.router().send_stanza(route, stanza, promise);
             route.wait(sent).unwrap_or_else(|late| Verdict::new(504, late.to_string()))
         }

@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::receipts::MAX_AWAITED;
 use super::relay::{Outbound, Tried};
 use super::rest;
 use super::shared::{Sending, Shared};
@@ -17,9 +19,9 @@ use super::worker::Worker;
 use crate::clock;
 use crate::gateway::ledger::Outcome;
 use crate::gateway::{
-    Fate, Handover, Incoming, Lanes, MAX_PAGER, MessageId, OutgoingRequest, OutgoingStanza,
-    OutgoingStanzaMeta, RequestIds, VIA_RESERVE, error_from_response, failure_from_error,
-    message_from_stanza, notice_from_error, receipt_for,
+    Awaited, Fate, Handover, Incoming, Lanes, MAX_PAGER, MessageId, OutgoingRequest,
+    OutgoingStanza, OutgoingStanzaMeta, RequestIds, VIA_RESERVE, error_from_response,
+    failure_from_error, message_from_stanza, notice_from_error, receipt_for,
 };
 use crate::modules::xmpp::{Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
@@ -56,6 +58,8 @@ pub(crate) struct Carried {
 pub(super) enum Waiter {
     /// The script that waits.
     Script(oneshot::Sender<Verdict>),
+    /// The script that waits for the receipt of the stanza with this id.
+    Receipt(String),
     /// The spool.
     Spool(MessageId),
 }
@@ -65,6 +69,10 @@ pub(crate) struct Bridge {
     worker: Weak<Worker>,
     pub(super) gateway: Gateway,
     pub(super) spool: Spool,
+    /// Receipts that are awaited, with the requests that they are for.
+    pub(super) awaited: RefCell<Awaited<oneshot::Sender<Verdict>, Bytes>>,
+    /// How long a script waits for a fate.
+    pub(super) patience: Duration,
     responder: Responder,
     started: Instant,
     handover: RefCell<Handover<Waiter>>,
@@ -103,6 +111,8 @@ impl Bridge {
             },
             started: clock::now(),
             handover: RefCell::new(handover),
+            awaited: RefCell::new(Awaited::new(MAX_AWAITED, shared.config.spool.keep)),
+            patience: timeout,
             spool: Spool::new(&shared.config.spool, shared.spool.clone()),
             lanes: RefCell::new(Lanes::new(LANE, LANES)),
             wake: Rc::default(),
@@ -151,8 +161,15 @@ impl Bridge {
     pub(super) fn take(&self, sending: Sending) {
         match sending.promise {
             Promise::Queued => self.spool_request(sending),
+            Promise::Delivered => self.send_awaiting(sending),
             Promise::HandedOver => {
-                let Sending { stanza, waiter: Some(waiter), .. } = sending else { return };
+                let Sending { stanza, request, waiter: Some(waiter), .. } = sending else {
+                    return;
+                };
+                if stanza.asks_receipt {
+                    // Without room for it the sender goes without a receipt.
+                    let _ = self.expect_receipt(&stanza, request.to_bytes(), None);
+                }
                 if let Err(Waiter::Script(waiter)) =
                     self.push_waiting(stanza, Waiter::Script(waiter))
                 {
@@ -334,7 +351,9 @@ impl Bridge {
     fn handle_message(&self, stanza: Stanza) {
         let Some(worker) = self.worker.upgrade() else { return };
         let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
-        let ids = RequestIds { tag: &tag, call_id: &call_id, cseq: 1 };
+        self.take_receipt(&stanza);
+        let ids =
+            RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             // What is of no use later is not kept.
             Ok(Incoming::Request(request)) if request.is_transient => {
@@ -456,7 +475,12 @@ impl Bridge {
             let fate = self.handover.borrow_mut().poll_fate();
             let Some((waiter, stanza, fate)) = fate else { return };
             let waiter = match waiter {
-                Waiter::Script(waiter) => waiter,
+                Waiter::Script(waiter) => Some(waiter),
+                Waiter::Receipt(id) if fate == Fate::HandedOver => {
+                    self.awaited.borrow_mut().handle_handed_over(&id);
+                    continue;
+                }
+                Waiter::Receipt(id) => self.awaited.borrow_mut().handle_failed(&id),
                 Waiter::Spool(id) => {
                     self.settle_spooled(id, &stanza, fate);
                     continue;
@@ -474,7 +498,7 @@ impl Bridge {
                     Verdict::new(504, "The XMPP Server Does Not Answer")
                 }
             };
-            tell(Some(waiter), verdict);
+            tell(waiter, verdict);
         }
     }
 
@@ -487,6 +511,7 @@ impl Bridge {
                 self.conclude(id, Outcome::Uncertain, Some(Failure::uncertain()));
             }
             Fate::Failed(error) => {
+                let _ = self.awaited.borrow_mut().handle_failed(&stanza.id);
                 let failure = failure_from_error(&error, &stanza.to, &self.gateway.mapping);
                 let outcome = match error.condition {
                     Condition::RemoteServerTimeout => Outcome::OutOfReach,

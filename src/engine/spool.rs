@@ -115,6 +115,18 @@ impl Spool {
         self.ledger.borrow().state(id)
     }
 
+    /// Tells that the recipient's device has a message that was handed over.
+    pub(super) fn handle_receipt(&self, id: MessageId) {
+        if self.ledger.borrow_mut().handle_receipt(id) {
+            self.change(id, State::Delivered, 1, None);
+        }
+    }
+
+    /// Tells that there may be an earlier deadline.
+    pub(super) fn notice_deadline(&self) {
+        self.deadline_changed.notify_one();
+    }
+
     /// May a message be accepted now?
     fn takes_messages(&self) -> bool {
         self.is_restored.get() && !self.is_store_away.get()
@@ -403,12 +415,12 @@ impl Bridge {
 
     fn begin_request(&self, id: MessageId, bytes: Bytes, stanza: Option<OutgoingStanza>) {
         if let Some(stanza) = stanza {
-            return self.push_stanza(id, stanza);
+            return self.push_request(id, stanza, bytes);
         }
-        let made = Message::parse(bytes)
+        let made = Message::parse(bytes.clone())
             .map(|request| stanza_from_message(&request, &id.to_string(), &self.gateway.mapping));
         match made {
-            Ok(Ok(Outgoing::Stanza(stanza))) => self.push_stanza(id, stanza),
+            Ok(Ok(Outgoing::Stanza(stanza))) => self.push_request(id, stanza, bytes),
             Ok(Ok(Outgoing::Nothing(_))) => self.conclude(id, Outcome::HandedOver, None),
             Ok(Err(error)) => {
                 let failure = Failure::new(error.status().0, error.to_string());
@@ -416,6 +428,14 @@ impl Bridge {
             }
             Err(_) => self.conclude(id, Outcome::Failed, Some(Failure::unreadable())),
         }
+    }
+
+    fn push_request(&self, id: MessageId, stanza: OutgoingStanza, request: Bytes) {
+        if stanza.asks_receipt {
+            // Without room for it the sender goes without a receipt.
+            let _ = self.expect_receipt(&stanza, request, None);
+        }
+        self.push_stanza(id, stanza);
     }
 
     fn push_stanza(&self, id: MessageId, stanza: OutgoingStanza) {
@@ -432,7 +452,8 @@ impl Bridge {
         };
         // The same in every attempt, so that the recipient can tell a second copy (RFC 3261 §8.2.2.2).
         let call_id = id.to_string();
-        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1 };
+        let unix_time = clock::unix_time();
+        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             Ok(Incoming::Request(request)) => {
                 self.run_message_route(&worker, *request, stanza, Some(id));
@@ -487,8 +508,13 @@ impl Bridge {
     pub(super) async fn watch_spool(self: Rc<Self>) {
         loop {
             let deadline = self.spool.ledger.borrow().next_deadline();
+            let receipts = self.awaited.borrow().next_deadline();
+            let deadline = [deadline, receipts].into_iter().flatten().min();
             tokio::select! {
-                () = until(deadline) => self.handle_spool_timeout(clock::now()),
+                () = until(deadline) => {
+                    self.end_waits(clock::now());
+                    self.handle_spool_timeout(clock::now());
+                }
                 () = self.spool.deadline_changed.notified() => {}
             }
         }
@@ -537,5 +563,6 @@ fn addressed(stanza: &Stanza, id: MessageId) -> Option<OutgoingStanza> {
         id: id.to_string(),
         to: stanza.to_jid()?.ok()?,
         from: stanza.from_jid()?.ok()?,
+        asks_receipt: false,
     })
 }

@@ -1,6 +1,7 @@
 //! Builds the MESSAGE requests that the gateway originates (RFC 3428 §4).
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rsip::common::uri::param::{OtherParam, OtherParamValue};
@@ -35,6 +36,8 @@ pub struct RequestIds<'a> {
     /// 1 is right by the standard, since each request has a tag of its own. A number that grows also serves peers
     /// that take a Call-ID (a thread repeats it) and a CSeq for one message.
     pub cseq: u32,
+    /// The time since 1970.
+    pub unix_time: Duration,
 }
 
 /// A MESSAGE ready for a client transaction; the transport adds the Via.
@@ -94,7 +97,7 @@ impl Pager<'_> {
     }
 
     fn headers(&self) -> Vec<rsip::Header> {
-        let RequestIds { tag, call_id, cseq } = self.ids;
+        let RequestIds { tag, call_id, cseq, .. } = self.ids;
         let mut headers = vec![
             MaxForwards::from(70).into(),
             From::new(format!("{}<{}>;tag={tag}", self.quoted_name(), self.from)).into(),

@@ -52,6 +52,8 @@ pub enum Promise {
     Queued,
     /// The recipient's server has taken it: 200.
     HandedOver,
+    /// The recipient's own device has it: 200; when it does not say so in time, 202.
+    Delivered,
 }
 
 /// Something that a script can wait for.

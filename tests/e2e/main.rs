@@ -39,6 +39,7 @@ mod iq;
 mod messages;
 mod nat;
 mod peers_alone;
+mod receipts;
 mod record_route;
 mod registrar;
 mod relay;

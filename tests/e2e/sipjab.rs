@@ -185,6 +185,11 @@ impl Sipjab {
         Self::start_in(self.folder)
     }
 
+    /// The configuration.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.folder.path().join("sipjab.toml")
+    }
+
     /// The file of the embedded database.
     pub(crate) fn database(&self) -> PathBuf {
         self.folder.path().join("sipjab.db")

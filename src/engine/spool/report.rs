@@ -4,9 +4,11 @@ use bytes::Bytes;
 
 use super::row::Kind;
 use super::{Load, Offered, parsed};
+use crate::clock;
 use crate::engine::bridge::Bridge;
 use crate::gateway::{
-    MessageId, OutgoingRequest, RequestIds, error_from_response, notice_to_sender, receipt_for,
+    Asked, Content, Disposition, MessageId, OutgoingRequest, RequestIds, error_from_response,
+    notice_to_sender, receipt_for,
 };
 use crate::sip::Message;
 use crate::xmpp::{Condition, StanzaError};
@@ -82,9 +84,14 @@ impl Bridge {
 
     fn report_to_sip(&self, id: MessageId, request: &Message, failure: &Failure) {
         let report = MessageId::of_report(id);
+        if let Some(asked) = Asked::of_request(request).filter(|asked| asked.failed) {
+            return self.confirm(report, request, &asked, Disposition::Failed);
+        }
         let call_id = report.to_string();
-        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1 };
-        let text = String::from_utf8_lossy(request.body());
+        let unix_time = clock::unix_time();
+        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
+        let content = Content::parse(request.body(), request.content_type().as_deref(), None);
+        let text = content.map(|content| content.text).unwrap_or_default();
         let mapping = &self.gateway.mapping;
         match notice_to_sender(request, &failure.reason, &text, ids, mapping) {
             Ok(notice) => self.spool_notice(report, &notice),
@@ -129,6 +136,10 @@ impl Bridge {
     /// Tells an XMPP sender who wants to know that the recipient's phone has his message (XEP-0184).
     pub(super) fn send_receipt(&self, load: &Load) {
         let (Kind::Stanza, Some(worker)) = (load.kind, self.worker()) else { return };
+        if self.gateway.mapping.imdn {
+            // The phone itself will say so.
+            return;
+        }
         let receipt =
             parsed(&load.bytes).and_then(|it| receipt_for(&it, &worker.shared.unique_id()));
         if let Some(receipt) = receipt {

@@ -22,7 +22,9 @@ impl Wire {
         let to = jid::parse(to).unwrap();
         let from = jid::parse("romeo@sip.example").unwrap();
         let bytes = format!("<message id='{id}'/>").into_bytes();
-        self.handover.push(self.now, OutgoingStanza { bytes, id: id.to_owned(), to, from }, id)
+        let id_ = id.to_owned();
+        let stanza = OutgoingStanza { bytes, id: id_, to, from, asks_receipt: false };
+        self.handover.push(self.now, stanza, id)
     }
 
     fn sent(&mut self) -> String {

@@ -52,6 +52,11 @@ impl MessageId {
         Self::of(&[b"report", &about.0.to_be_bytes()])
     }
 
+    /// The id of the receipt for a stanza of ours.
+    pub fn of_receipt(stanza_id: &str) -> Self {
+        Self::of(&[b"receipt", stanza_id.as_bytes()])
+    }
+
     fn of(parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {

@@ -124,7 +124,7 @@ impl Router for Recording {
     fn send_stanza(&self, _: &Route, stanza: OutgoingStanza, promise: Promise) -> Waiting<Verdict> {
         self.note(format!("stanza from {} to {}", stanza.from, stanza.to));
         let success = || match promise {
-            Promise::HandedOver => (200, "OK"),
+            Promise::HandedOver | Promise::Delivered => (200, "OK"),
             Promise::Queued => (202, "Accepted"),
         };
         let verdict = self.verdict.borrow().clone();
