@@ -53,8 +53,7 @@ impl From<Config> for Gateway {
 
 /// Sends the MESSAGE to its XMPP recipient (RFC 7572 §5): the Request-URI, else To.
 ///
-/// Returns true when it is on its way: queued, or handed over to the recipient's server, as the parameter `reply`
-/// says; the route waits for that. False when it failed. Either way `xmpp_status()` and `xmpp_reason()` tell
+/// Returns true when what the parameter `reply` promises is done; the route waits for that. False when it failed. Either way `xmpp_status()` and `xmpp_reason()` tell
 /// what the sender should hear, and `xmpp_reply()` tells him.
 ///
 /// ```rhai
@@ -91,7 +90,7 @@ fn xmpp_send_message(route: &mut Route, gateway: &Gateway) -> Result<bool, Route
     Ok(route.verdict.is_success())
 }
 
-/// The status that tells the fate of the last message: 202 queued, 200 handed over, else why it failed.
+/// The status that tells the fate of the last message: 202 queued, 200 handed over or delivered, else why it failed.
 ///
 /// ```rhai
 /// xmpp_send_message();

@@ -37,6 +37,7 @@ mod forking;
 mod guards;
 mod iq;
 mod messages;
+mod msilo;
 mod nat;
 mod peers_alone;
 mod receipts;
