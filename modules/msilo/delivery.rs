@@ -25,10 +25,13 @@ pub(super) struct UnderWay(Mutex<Ids>);
 
 #[derive(Debug, Default)]
 struct Ids {
-    begun: BTreeSet<i64>,
-    /// The last ones; no message gets the id of another.
-    delivered: BTreeSet<i64>,
+    begun: BTreeSet<Key>,
+    /// The last ones.
+    delivered: BTreeSet<Key>,
 }
+
+/// What a message is known by.
+type Key = (i64, u64, String);
 
 /// Delivered messages that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -38,16 +41,16 @@ impl UnderWay {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, id: i64) -> bool {
+    fn begin(&self, key: Key) -> bool {
         let mut ids = self.ids();
-        !ids.delivered.contains(&id) && ids.begun.insert(id)
+        !ids.delivered.contains(&key) && ids.begun.insert(key)
     }
 
-    fn end(&self, id: i64, ended: Ended) {
+    fn end(&self, key: Key, ended: Ended) {
         let mut ids = self.ids();
-        ids.begun.remove(&id);
+        ids.begun.remove(&key);
         if ended == Ended::Delivered {
-            ids.delivered.insert(id);
+            ids.delivered.insert(key);
             if ids.delivered.len() > REMEMBERED {
                 ids.delivered.pop_first();
             }
@@ -83,13 +86,13 @@ impl Office {
     /// Sends messages to a user's contacts, one after the other (RFC 3428 §8).
     pub(super) async fn deliver(&self, router: &dyn Router, owner: &str, messages: Vec<Waiting>) {
         let begun: Vec<_> =
-            messages.into_iter().filter(|message| self.under_way.begin(message.id)).collect();
+            messages.into_iter().filter(|message| self.under_way.begin(message.key())).collect();
         let mut ended = Ended::Refused;
         for message in &begun {
             if ended != Ended::Unreachable {
                 ended = self.send(router, owner, message, "Offline message", None).await;
             }
-            self.under_way.end(message.id, ended);
+            self.under_way.end(message.key(), ended);
         }
     }
 
@@ -211,13 +214,13 @@ impl Office {
         let due = store.query(silo::due(&self.config.db_table, now())).await;
         let messages = due.unwrap_or_default();
         for message in messages.iter().filter_map(Waiting::read) {
-            if !self.under_way.begin(message.id) {
+            if !self.under_way.begin(message.key()) {
                 continue;
             }
             let owner = format!("sip:{}@{}", message.username, message.domain);
             let from = self.config.reminder.as_deref();
             let ended = self.send(&*router, &owner, &message, "Reminder message", from).await;
-            self.under_way.end(message.id, ended);
+            self.under_way.end(message.key(), ended);
         }
     }
 }

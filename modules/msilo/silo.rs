@@ -134,6 +134,7 @@ pub(super) struct Waiting {
     pub(super) extra_hdrs: String,
     pub(super) username: String,
     pub(super) domain: String,
+    callid: String,
 }
 
 impl Waiting {
@@ -150,11 +151,18 @@ impl Waiting {
             extra_hdrs: text(6),
             username: text(7),
             domain: text(8),
+            callid: text(9),
         })
+    }
+
+    /// What no other message has; a database may give its `id` to another one later.
+    pub(super) fn key(&self) -> (i64, u64, String) {
+        (self.id, self.inc_time, self.callid.clone())
     }
 }
 
-const COLUMNS: &str = "id, src_addr, dst_addr, inc_time, ctype, body, extra_hdrs, username, domain";
+const COLUMNS: &str =
+    "id, src_addr, dst_addr, inc_time, ctype, body, extra_hdrs, username, domain, callid";
 
 /// What waits for a user, oldest first; `max` messages, or any number when that is 0.
 pub(super) fn waiting(table: &str, username: &str, domain: &str, max: u32) -> Statement {

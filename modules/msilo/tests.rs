@@ -79,7 +79,7 @@ fn what_says_nothing_or_nothing_later_is_not_stored() {
 #[test]
 fn a_user_has_no_more_than_he_may() {
     let office = office("max_messages = 2");
-    let mut store =
+    let store =
         |owner: &str| m_store_for(&mut message_route(&Rc::default()), &office, owner.into());
     assert_eq!([store(ROMEO), store(ROMEO), store(ROMEO)], [Ok(true), Ok(true), Ok(false)]);
     assert_eq!(store("sip:mercutio@xmpp.example"), Ok(true), "others are others");

@@ -350,19 +350,20 @@ impl Bridge {
 
     fn handle_message(&self, stanza: Stanza) {
         let Some(worker) = self.worker.upgrade() else { return };
-        let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
+        let id = MessageId::of_stanza(&stanza, &worker.shared.unique_id());
         self.take_receipt(&stanza);
-        let ids =
-            RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
+        // The same in every attempt, so that the recipient can tell a second copy (RFC 3261 §8.2.2.2).
+        let call_id = id.to_string();
+        let unix_time = clock::unix_time();
+        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             // What is of no use later is not kept.
             Ok(Incoming::Request(request)) if request.is_transient => {
                 self.run_message_route(&worker, *request, stanza, None);
             }
-            Ok(Incoming::Request(_)) => self.spool_stanza(&stanza),
-            Ok(Incoming::Error { error, id }) => {
-                let about = id.as_deref().and_then(MessageId::of_stanza_id);
-                let about = about.unwrap_or_else(|| MessageId::of_stanza(&stanza, &call_id));
+            Ok(Incoming::Request(request)) => self.spool_stanza(id, &stanza, request),
+            Ok(Incoming::Error { error, id: about }) => {
+                let about = about.as_deref().and_then(MessageId::of_stanza_id).unwrap_or(id);
                 match notice_from_error(&stanza, &error, ids, &self.gateway.mapping) {
                     Ok(notice) => self.spool_notice(MessageId::of_report(about), &notice),
                     Err(error) => {
@@ -384,6 +385,9 @@ impl Bridge {
     ) {
         let kind = Kind::XmppMessage;
         if worker.shared.is_draining() {
+            if let Some(id) = id.filter(|_| self.spool.is_durable()) {
+                return self.conclude(id, Outcome::Unsent, None);
+            }
             let error = StanzaError::from(Condition::ServiceUnavailable).with_text("going down");
             return self.give_back(&stanza, id, error);
         }

@@ -22,8 +22,8 @@ use crate::gateway::ledger::{
     Acceptance, Bounds, Entry, Ledger, Next, Outcome, Policy, Side, State,
 };
 use crate::gateway::{
-    Incoming, MessageId, Outgoing, OutgoingStanza, RequestIds, message_from_stanza,
-    stanza_from_message,
+    Incoming, MessageId, Outgoing, OutgoingRequest, OutgoingStanza, RequestIds,
+    message_from_stanza, stanza_from_message,
 };
 use crate::script::router::Verdict;
 use crate::sip::Message;
@@ -50,10 +50,16 @@ pub(super) struct Load {
     kind: Kind,
     /// As it is stored: a request or a stanza.
     bytes: Bytes,
-    /// What the request has become, until it is sent.
-    stanza: Option<OutgoingStanza>,
+    /// What it has become, for the first attempt.
+    made: Option<Made>,
     /// Who waits until it is stored.
     waiters: Vec<oneshot::Sender<Verdict>>,
+}
+
+/// What a message has become on the other side.
+enum Made {
+    Stanza(OutgoingStanza),
+    Request(Box<OutgoingRequest>, Stanza),
 }
 
 /// The spool.
@@ -110,6 +116,11 @@ impl Spool {
         is_written && ledger.under_way() == 0 && may_wait
     }
 
+    /// Does what waits outlive this process?
+    pub(super) fn is_durable(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// What is known of a message.
     pub(super) fn state(&self, id: MessageId) -> Option<State> {
         self.ledger.borrow().state(id)
@@ -145,14 +156,14 @@ impl Spool {
 
     /// Takes a message that is to be stored; its sender hears of it in [`Bridge::handle_stored`].
     fn accept(&self, offered: Offered) -> Acceptance {
-        let Offered { id, kind, lane, sender, recipient, bytes, stanza, waiter } = offered;
+        let Offered { id, kind, lane, sender, recipient, bytes, made, waiter } = offered;
         let (now, unix) = (clock::now(), millis(clock::unix_time()));
         let side = match kind {
             Kind::Request | Kind::XmppReport => Side::Xmpp,
             Kind::Stanza | Kind::SipReport => Side::Sip,
         };
         let waiters = waiter.into_iter().collect();
-        let load = Load { kind, bytes: bytes.clone(), stanza, waiters };
+        let load = Load { kind, bytes: bytes.clone(), made, waiters };
         let entry = Entry {
             id,
             side,
@@ -165,6 +176,10 @@ impl Spool {
         let acceptance = self.ledger.borrow_mut().accept(entry);
         if let Acceptance::New { starts } = acceptance {
             let (state, attempts) = if starts { (State::Sending, 1) } else { (State::Accepted, 0) };
+            if !starts && let Some(load) = self.ledger.borrow_mut().get_mut(id) {
+                // What waits takes no more memory than it is counted for.
+                load.made = None;
+            }
             let expires = unix + millis(self.config.expire);
             let message = bytes;
             let row = Row {
@@ -194,7 +209,7 @@ struct Offered {
     sender: String,
     recipient: String,
     bytes: Bytes,
-    stanza: Option<OutgoingStanza>,
+    made: Option<Made>,
     waiter: Option<oneshot::Sender<Verdict>>,
 }
 
@@ -230,7 +245,7 @@ impl Bridge {
             sender: uri(request.from()).unwrap_or_default(),
             recipient: uri(request.to()).unwrap_or_default(),
             bytes: request.to_bytes(),
-            stanza: Some(stanza),
+            made: Some(Made::Stanza(stanza)),
             waiter: None,
         });
         match acceptance {
@@ -255,22 +270,26 @@ impl Bridge {
     }
 
     /// Accepts a stanza for a SIP user.
-    pub(super) fn spool_stanza(&self, stanza: &Stanza) {
+    pub(super) fn spool_stanza(
+        &self,
+        id: MessageId,
+        stanza: &Stanza,
+        request: Box<OutgoingRequest>,
+    ) {
         let busy = |text| StanzaError::from(Condition::ResourceConstraint).with_text(text);
         if !self.spool.takes_messages() {
             return self.return_error(stanza, &busy("messages cannot be kept now"));
         }
-        let Some(worker) = self.worker() else { return };
         let text = |of: Option<std::borrow::Cow<'_, str>>| of.unwrap_or_default().into_owned();
         let (sender, recipient) = (text(stanza.from()), text(stanza.to()));
         let acceptance = self.spool.accept(Offered {
-            id: MessageId::of_stanza(stanza, &worker.shared.unique_id()),
+            id,
             kind: Kind::Stanza,
             lane: recipient.split('/').next().unwrap_or_default().to_owned(),
             sender,
             recipient,
             bytes: stanza.bytes().clone(),
-            stanza: None,
+            made: Some(Made::Request(request, stanza.clone())),
             waiter: None,
         });
         match acceptance {
@@ -379,7 +398,8 @@ impl Bridge {
 
     /// Begins what may begin.
     pub(super) fn start_ready(&self) {
-        if self.worker().is_none_or(|worker| worker.shared.is_draining()) {
+        let is_draining = self.worker().is_none_or(|worker| worker.shared.is_draining());
+        if is_draining && self.spool.is_durable() {
             return;
         }
         let now = clock::now();
@@ -397,11 +417,11 @@ impl Bridge {
     fn begin(&self, id: MessageId) {
         let mut ledger = self.spool.ledger.borrow_mut();
         let Some(load) = ledger.get_mut(id) else { return };
-        let (kind, bytes, stanza) = (load.kind, load.bytes.clone(), load.stanza.take());
+        let (kind, bytes, made) = (load.kind, load.bytes.clone(), load.made.take());
         drop(ledger);
         match kind {
-            Kind::Request => self.begin_request(id, bytes, stanza),
-            Kind::Stanza => self.begin_stanza(id, &bytes),
+            Kind::Request => self.begin_request(id, bytes, made),
+            Kind::Stanza => self.begin_stanza(id, &bytes, made),
             Kind::SipReport => match Message::parse(bytes) {
                 Ok(message) => self.deliver_report(message, id),
                 Err(_) => self.conclude(id, Outcome::Failed, Some(Failure::unreadable())),
@@ -413,8 +433,8 @@ impl Bridge {
         }
     }
 
-    fn begin_request(&self, id: MessageId, bytes: Bytes, stanza: Option<OutgoingStanza>) {
-        if let Some(stanza) = stanza {
+    fn begin_request(&self, id: MessageId, bytes: Bytes, made: Option<Made>) {
+        if let Some(Made::Stanza(stanza)) = made {
             return self.push_request(id, stanza, bytes);
         }
         let made = Message::parse(bytes.clone())
@@ -446,8 +466,12 @@ impl Bridge {
         }
     }
 
-    fn begin_stanza(&self, id: MessageId, bytes: &Bytes) {
-        let (Some(worker), Some(stanza)) = (self.worker(), parsed(bytes)) else {
+    fn begin_stanza(&self, id: MessageId, bytes: &Bytes, made: Option<Made>) {
+        let Some(worker) = self.worker() else { return };
+        if let Some(Made::Request(request, stanza)) = made {
+            return self.run_message_route(&worker, *request, stanza, Some(id));
+        }
+        let Some(stanza) = parsed(bytes) else {
             return self.conclude(id, Outcome::Failed, Some(Failure::unreadable()));
         };
         // The same in every attempt, so that the recipient can tell a second copy (RFC 3261 §8.2.2.2).

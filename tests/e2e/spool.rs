@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::mariadb::{Database, Kind, each_database};
+use crate::mariadb::{Database, Kind, Mariadb, each_database};
 use crate::peer::{Peer, XmppServer};
 use crate::process::PATIENCE;
+use crate::sip::Outgoing;
 use crate::sip_agent::Agent;
 use crate::sipjab::{Setup, Sipjab};
 use crate::spool_cast::{Book, Stage};
+use crate::xmpp_client::Client;
 
 /// Messages each way; SIPJAB_SPOOL_MESSAGES=20000 for the long run.
 const MESSAGES: usize = 2000;
@@ -141,4 +143,129 @@ fn kill(
             }
         }
     }
+}
+
+const PHONE: &str = "sip:phone@sip.example";
+const ALICE: &str = "sip:alice@xmpp.example";
+
+/// No server takes the messages: they wait, as many as may.
+#[test]
+fn a_full_spool_refuses_and_says_when_to_come_again() {
+    let port = crate::port::free();
+    let setup = Setup::gateway(port).reply("queued").with("[spool]\nmax_messages = 3\n");
+    let sipjab = Sipjab::start(&setup);
+    let mut agent = Agent::bind();
+    let mut statuses = Vec::new();
+    for number in 0..5 {
+        let message = Outgoing::new(PHONE, ALICE, &format!("number {number}"));
+        let answer = agent.ask(&message, sipjab.udp);
+        statuses.push(answer.status());
+        if answer.status() == 503 {
+            assert_eq!(answer.header("Retry-After"), "10");
+        }
+    }
+    assert_eq!(statuses, [202, 202, 202, 503, 503]);
+    sipjab.terminate();
+}
+
+/// What was accepted while nobody was there arrives in order, after a restart, too.
+#[test]
+fn what_waits_outlives_a_restart_and_arrives_in_order() {
+    let mut server = Peer::Prosody.start();
+    server.stop();
+    let sipjab = Sipjab::start(&Setup::gateway(server.component_port).reply("queued"));
+    let mut agent = Agent::bind();
+    let texts: Vec<_> = (0..50).map(|number| format!("number {number}")).collect();
+    for text in &texts {
+        assert_eq!(agent.ask(&Outgoing::new(PHONE, ALICE, text), sipjab.udp).status(), 202);
+    }
+    let sipjab = sipjab.restart();
+    server.start(Peer::Prosody);
+    let mut alice = Client::login(&server, "alice");
+    let arrived: Vec<_> = (0..texts.len()).map(|_| alice.next_message()).collect();
+    let bodies: Vec<_> = arrived.iter().filter_map(|it| it.child_text("body")).collect();
+    assert_eq!(bodies, texts);
+    sipjab.terminate();
+}
+
+/// The time of a message passes while nobody takes it.
+#[test]
+fn what_is_of_no_use_any_more_comes_back() {
+    let mut server = Peer::Prosody.start();
+    server.stop();
+    let mut agent = Agent::bind();
+    let setup = Setup::gateway(server.component_port).reply("queued").outbound_proxy(agent.local);
+    let sipjab = Sipjab::start(&setup.with("[spool]\nexpire = \"500ms\"\n"));
+    let message = Outgoing::new(PHONE, ALICE, "are you there?");
+    assert_eq!(agent.ask(&message, sipjab.udp).status(), 202);
+    let report = agent.serve(200, "OK", PATIENCE).expect("a MESSAGE about the failure");
+    assert!(report.text().contains("its time was over"), "{}", report.text());
+    assert!(report.text().contains("are you there?"), "{}", report.text());
+    sipjab.terminate();
+}
+
+/// A phone that is overloaded, and one that has moved meanwhile: the route runs anew for each attempt.
+#[test]
+fn a_phone_that_was_out_of_reach_is_tried_again_where_it_is_then() {
+    let server = Peer::Prosody.start();
+    let sipjab = Sipjab::start_connected(&Setup::gateway(server.component_port));
+    let register = |agent: &mut Agent, cseq| {
+        let contact = format!("Contact: <sip:phone@{}>;expires=600\r\n", agent.local);
+        let register =
+            Outgoing { call_id: "one".into(), ..Outgoing::register(PHONE, cseq, &contact) };
+        assert_eq!(agent.ask(&register, sipjab.udp).status(), 200);
+    };
+    let (mut old, mut new) = (Agent::bind(), Agent::bind());
+    register(&mut old, 1);
+    let mut alice = Client::login(&server, "alice");
+    alice.message("phone@sip.example", "where are you?");
+    let first = old.serve(503, "Overloaded", PATIENCE).expect("the first attempt");
+    let gone = Outgoing::register(PHONE, 2, "Contact: *\r\nExpires: 0\r\n");
+    let gone = Outgoing { call_id: "one".into(), ..gone };
+    assert_eq!(old.ask(&gone, sipjab.udp).status(), 200);
+    register(&mut new, 3);
+    let second = new.serve(200, "OK", PATIENCE).expect("the second attempt");
+    for header in ["Call-ID", "From", "CSeq"] {
+        assert_eq!(first.header(header), second.header(header), "{header}");
+    }
+    assert_eq!(second.text(), "where are you?");
+    sipjab.terminate();
+}
+
+/// Without the database nothing is accepted, and everybody hears so; then it goes on.
+#[test]
+fn a_database_that_is_away_accepts_nothing() {
+    let server = Peer::Prosody.start();
+    let mut database = Mariadb::running();
+    let mut agent = Agent::bind();
+    let setup = Setup::gateway(server.component_port).reply("queued").outbound_proxy(agent.local);
+    let sipjab = Sipjab::start_connected(&setup.store(&format!("url = \"{}\"\n", database.url())));
+    let mut alice = Client::login(&server, "alice");
+    database.stop();
+    let message = |text| Outgoing::new(PHONE, ALICE, text);
+    assert_eq!(agent.ask(&message("refused"), sipjab.udp).status(), 503);
+    alice.message("phone@sip.example", "refused");
+    assert_eq!(alice.next_message().condition(), Some("resource-constraint"));
+    database.start();
+    let deadline = Instant::now() + PATIENCE;
+    while agent.ask(&message("accepted"), sipjab.udp).status() != 202 {
+        assert!(Instant::now() < deadline, "the spool does not come back");
+    }
+    assert_eq!(alice.next_message().child_text("body"), Some("accepted"));
+    sipjab.terminate();
+}
+
+#[test]
+fn in_memory_a_message_is_carried_as_well_and_leaves_no_file() {
+    let server = Peer::Prosody.start();
+    let mut agent = Agent::bind();
+    let setup = Setup::gateway(server.component_port).reply("queued").outbound_proxy(agent.local);
+    let sipjab = Sipjab::start_connected(&setup.with("[spool]\ndurable = false\n"));
+    let mut alice = Client::login(&server, "alice");
+    assert_eq!(agent.ask(&Outgoing::new(PHONE, ALICE, "one"), sipjab.udp).status(), 202);
+    assert_eq!(alice.next_message().child_text("body"), Some("one"));
+    alice.message("phone@sip.example", "two");
+    assert_eq!(agent.serve(200, "OK", PATIENCE).expect("a MESSAGE").text(), "two");
+    assert!(!sipjab.database().with_file_name("sipjab-spool.db").exists());
+    sipjab.terminate();
 }

@@ -109,7 +109,7 @@ impl Bridge {
             sender: String::new(),
             recipient,
             bytes: notice.message.to_bytes(),
-            stanza: None,
+            made: None,
             waiter: None,
         });
     }
@@ -128,7 +128,7 @@ impl Bridge {
             sender: String::new(),
             recipient,
             bytes: reply.into(),
-            stanza: None,
+            made: None,
             waiter: None,
         });
     }

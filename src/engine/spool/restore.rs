@@ -23,6 +23,7 @@ const RETRY: Duration = Duration::from_secs(2);
 impl Bridge {
     /// Takes what the store has kept, as soon as the store is there.
     pub(super) async fn restore_spool(&self) {
+        let mut is_known = false;
         while !self.spool.is_restored.get() {
             match self.spool.read_store().await {
                 Ok(uncertain) => {
@@ -34,7 +35,9 @@ impl Bridge {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "no message is accepted until the spool is there");
+                    if !std::mem::replace(&mut is_known, true) {
+                        tracing::warn!(%error, "no message is accepted until the spool is there");
+                    }
                     tokio::time::sleep(RETRY).await;
                 }
             }
@@ -87,7 +90,7 @@ impl Spool {
             Kind::Stanza | Kind::SipReport => Side::Sip,
         };
         let load =
-            Load { kind: row.kind, bytes: row.message.clone(), stanza: None, waiters: Vec::new() };
+            Load { kind: row.kind, bytes: row.message.clone(), made: None, waiters: Vec::new() };
         let entry = Entry {
             id: row.id,
             side,
