@@ -4,6 +4,7 @@ mod bridge;
 mod cancel;
 mod drain;
 mod forwarding;
+mod kept;
 mod location_store;
 mod owners;
 mod receipts;

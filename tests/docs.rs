@@ -86,6 +86,35 @@ fn every_function_has_an_example_and_a_place_in_its_readme() {
     assert!(waiting.is_empty(), "not found in any module: {waiting:?}");
 }
 
+/// The page of the names of `ser.cfg` says what the check says.
+#[test]
+fn every_row_of_the_page_of_names_is_true() {
+    let page = fs::read_to_string(root("docs/names.md")).unwrap();
+    let rows = page.lines().filter_map(|line| {
+        let (name, here) = line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | ")?;
+        (name != "ser.cfg").then_some((name, here))
+    });
+    let mut count = 0;
+    for (name, here) in rows {
+        count += 1;
+        let advice = sipjab::script::retired::advice(name);
+        let module = here.strip_prefix('[').and_then(|rest| rest.split(']').next());
+        let is_true = match (module, advice) {
+            (Some(module), None) => {
+                let readme = fs::read_to_string(root("modules").join(module).join("README.md"));
+                readme.unwrap().contains(&format!("\n### `{name}("))
+            }
+            (None, Some(advice)) => {
+                advice == here || advice == format!("`{name}` is called {here} here")
+            }
+            (None, None) => here == "Rhai's own",
+            (Some(_), Some(_)) => false,
+        };
+        assert!(is_true, "docs/names.md: {name}: {here}");
+    }
+    assert!(count > 130, "{count} names");
+}
+
 /// Name in scripts and function of every `export("name", […], KINDS, function)`.
 fn exported(code: &str) -> Vec<(&str, &str)> {
     let calls = code.split("export(").skip(1);

@@ -361,7 +361,7 @@ impl Bridge {
             Ok(Incoming::Request(request)) if request.is_transient => {
                 self.run_message_route(&worker, *request, stanza, None);
             }
-            Ok(Incoming::Request(request)) => self.spool_stanza(id, &stanza, request),
+            Ok(Incoming::Request(request)) => self.spool_stanza(id, &stanza, *request),
             Ok(Incoming::Error { error, id: about }) => {
                 let about = about.as_deref().and_then(MessageId::of_stanza_id).unwrap_or(id);
                 match notice_from_error(&stanza, &error, ids, &self.gateway.mapping) {

@@ -59,7 +59,7 @@ pub(super) struct Load {
 /// What a message has become on the other side.
 enum Made {
     Stanza(OutgoingStanza),
-    Request(Box<OutgoingRequest>, Stanza),
+    Request(Box<(OutgoingRequest, Stanza)>),
 }
 
 /// The spool.
@@ -270,12 +270,7 @@ impl Bridge {
     }
 
     /// Accepts a stanza for a SIP user.
-    pub(super) fn spool_stanza(
-        &self,
-        id: MessageId,
-        stanza: &Stanza,
-        request: Box<OutgoingRequest>,
-    ) {
+    pub(super) fn spool_stanza(&self, id: MessageId, stanza: &Stanza, request: OutgoingRequest) {
         let busy = |text| StanzaError::from(Condition::ResourceConstraint).with_text(text);
         if !self.spool.takes_messages() {
             return self.return_error(stanza, &busy("messages cannot be kept now"));
@@ -289,7 +284,7 @@ impl Bridge {
             sender,
             recipient,
             bytes: stanza.bytes().clone(),
-            made: Some(Made::Request(request, stanza.clone())),
+            made: Some(Made::Request(Box::new((request, stanza.clone())))),
             waiter: None,
         });
         match acceptance {
@@ -468,8 +463,9 @@ impl Bridge {
 
     fn begin_stanza(&self, id: MessageId, bytes: &Bytes, made: Option<Made>) {
         let Some(worker) = self.worker() else { return };
-        if let Some(Made::Request(request, stanza)) = made {
-            return self.run_message_route(&worker, *request, stanza, Some(id));
+        if let Some(Made::Request(made)) = made {
+            let (request, stanza) = *made;
+            return self.run_message_route(&worker, request, stanza, Some(id));
         }
         let Some(stanza) = parsed(bytes) else {
             return self.conclude(id, Outcome::Failed, Some(Failure::unreadable()));

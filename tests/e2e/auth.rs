@@ -125,7 +125,8 @@ fn parameter<'c>(challenge: &'c str, name: &str) -> &'c str {
     behind.split('"').next().unwrap_or_default()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// As a digest is written.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -24,7 +24,9 @@ mod xml;
 mod xmpp_client;
 
 // the plays
+mod accounts;
 mod auth;
+mod bad_dialogs;
 mod bad_script;
 mod bad_sip;
 mod bad_xmpp;
@@ -36,6 +38,7 @@ mod failover;
 mod forking;
 mod guards;
 mod iq;
+mod kept;
 mod messages;
 mod msilo;
 mod nat;
@@ -47,6 +50,7 @@ mod relay;
 mod reload;
 mod restart;
 mod rfc3261;
+mod secure_calls;
 mod shutdown;
 mod spool;
 mod store;

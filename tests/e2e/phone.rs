@@ -63,6 +63,18 @@ impl Dialog {
         }
     }
 
+    /// A request of the dialog; `way` is the transport and sent-by of its Via, `more` are header lines.
+    pub(crate) fn request(&self, method: &str, way: &str, contact: &str, more: &str) -> Vec<u8> {
+        let Self { uri, from, to, call_id, cseq, branch, routes } = self;
+        let routes: String = routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
+        format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{way};branch={branch};rport\r\n{routes}\
+             Max-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
+             CSeq: {cseq} {method}\r\nContact: <{contact}>\r\n{more}Content-Length: 0\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
     /// The same dialog with a new branch and the next number.
     pub(crate) fn next(&self) -> Self {
         let branch = format!("z9hG4bK{}", unique());
@@ -103,15 +115,8 @@ impl Phone {
 
     /// A request of the dialog as this phone writes it.
     pub(crate) fn bytes(&self, method: &str, dialog: &Dialog, more: &str) -> Vec<u8> {
-        let Dialog { uri, from, to: callee, call_id, cseq, branch, routes } = dialog;
         let local = self.local;
-        let routes: String = routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
-        format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch={branch};rport\r\n{routes}\
-             Max-Forwards: 70\r\nFrom: {from}\r\nTo: {callee}\r\nCall-ID: {call_id}\r\n\
-             CSeq: {cseq} {method}\r\nContact: <sip:me@{local}>\r\n{more}Content-Length: 0\r\n\r\n"
-        )
-        .into_bytes()
+        dialog.request(method, &format!("UDP {local}"), &format!("sip:me@{local}"), more)
     }
 
     /// Sends bytes.
@@ -127,13 +132,10 @@ impl Phone {
 
     /// Answers a request the way it came, with a Contact and the Record-Route.
     pub(crate) fn answer(&self, request: &Message, status: u16, more: &str) {
-        let text = String::from_utf8(request.response(status, "e2e")).unwrap();
-        let records: String =
-            record_routes(request).iter().map(|it| format!("Record-Route: {it}\r\n")).collect();
-        let more = format!("{records}Contact: <sip:me@{}>\r\n{more}Content-Length", self.local);
+        let response = response(request, status, &format!("sip:me@{}", self.local), more);
         let via = request.header("Via");
         let sent_by = via.split_whitespace().nth(1).unwrap().split(';').next().unwrap();
-        self.send(text.replace("Content-Length", &more).as_bytes(), sent_by.parse().unwrap());
+        self.send(&response, sent_by.parse().unwrap());
     }
 
     /// The next message that is `what`: `INVITE`, `200 INVITE` … Others wait until they are asked for.
@@ -175,7 +177,17 @@ impl Phone {
     }
 }
 
-fn name(message: &Message) -> String {
+/// A response with a Contact, the Record-Route of the request and further header lines.
+pub(crate) fn response(request: &Message, status: u16, contact: &str, more: &str) -> Vec<u8> {
+    let text = String::from_utf8(request.response(status, "e2e")).unwrap();
+    let records: String =
+        record_routes(request).iter().map(|it| format!("Record-Route: {it}\r\n")).collect();
+    let more = format!("{records}Contact: <{contact}>\r\n{more}Content-Length");
+    text.replace("Content-Length", &more).into_bytes()
+}
+
+/// What a message is: `INVITE`, `200 INVITE` …
+pub(crate) fn name(message: &Message) -> String {
     let method = message.header("CSeq").split(' ').nth(1).unwrap_or_default();
     match message.status() {
         0 => message.start.split(' ').next().unwrap_or_default().to_owned(),
