@@ -1,6 +1,7 @@
 //! The command line: one subcommand, one file.
 
 mod check;
+mod fate;
 mod logging;
 mod run;
 
@@ -30,6 +31,7 @@ Examples:
   sipjab run -c gate.toml --log debug
   sipjab check                     check ./sipjab.toml and its route script
   sipjab check new-route.rhai      check a script before it takes the place of the old one
+  sipjab fate 3f1c…                what became of a message
 
 Configuration:
   --config FILE, else ./sipjab.toml, else /etc/sipjab/sipjab.toml.
@@ -46,6 +48,7 @@ struct Cli {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Fate(fate::Fate),
 }
 
 /// Which configuration to use.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
+        Command::Fate(fate) => fate.execute(),
     }
 }
 
@@ -104,6 +108,7 @@ mod tests {
             "sipjab run --config sipjab.toml --log debug",
             "sipjab check",
             "sipjab check -c sipjab.toml route.rhai",
+            "sipjab fate 00112233445566778899aabbccddeeff",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -216,6 +216,18 @@ impl Sipjab {
         Self::start_in(self.folder)
     }
 
+    /// Kills the program, and starts it again with what it has left in its folder.
+    pub(crate) fn kill_and_restart(mut self) -> Self {
+        self.process.signal(Signal::SIGKILL);
+        self.process.exit(PATIENCE);
+        Self::start_in(self.folder)
+    }
+
+    /// The configuration.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.folder.path().join("sipjab.toml")
+    }
+
     /// The file of the embedded database.
     pub(crate) fn database(&self) -> PathBuf {
         self.folder.path().join("sipjab.db")
