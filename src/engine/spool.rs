@@ -42,6 +42,9 @@ const XMPP_WINDOW: usize = 128;
 /// MESSAGEs on their way to SIP.
 const SIP_WINDOW: usize = 1000;
 
+/// Steps that may wait for the store before replies are dropped.
+const MAX_STEPS: usize = 50_000;
+
 /// How long a store that is away is left alone.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -384,10 +387,11 @@ impl Bridge {
 
     /// Sends a reply to an XMPP user behind what he has sent before: once that is stored.
     pub(super) fn reply(&self, bytes: Vec<u8>) {
-        let nothing_waits = self.spool.writing.get() == 0 && self.spool.steps.borrow().is_empty();
-        match nothing_waits {
-            true => self.reply_now(bytes),
-            false => self.spool.step(Step::Reply(bytes)),
+        let waiting = self.spool.steps.borrow().len();
+        match self.spool.writing.get() + waiting {
+            0 => self.reply_now(bytes),
+            _ if waiting < MAX_STEPS => self.spool.step(Step::Reply(bytes)),
+            _ => tracing::warn!("a reply to an XMPP user was dropped: the spool is slow"),
         }
     }
 
