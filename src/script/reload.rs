@@ -17,6 +17,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 pub struct Watch {
     _watcher: notify::RecommendedWatcher,
     changes: mpsc::Receiver<()>,
+    /// Something has changed, and nobody was told.
+    has_changed: bool,
 }
 
 impl Watch {
@@ -45,19 +47,21 @@ impl Watch {
         for folder in folders.into_iter().collect::<BTreeSet<_>>() {
             watcher.watch(folder, mode)?;
         }
-        Ok(Self { _watcher: watcher, changes })
+        Ok(Self { _watcher: watcher, changes, has_changed: false })
     }
 
-    /// Waits until a file has changed and the folder has been quiet since.
+    /// Waits until a file has changed and the folder has been quiet since. Whoever stops waiting misses no change.
     pub async fn changed(&mut self) {
-        if self.changes.recv().await.is_none() {
+        if !self.has_changed && self.changes.recv().await.is_none() {
             return std::future::pending().await;
         }
+        self.has_changed = true;
         let quiet = async {
             while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
         };
         // Busy or not, the check decides whether the files are whole.
         let _ = tokio::time::timeout(SETTLE, quiet).await;
+        self.has_changed = false;
     }
 }
 
@@ -70,4 +74,25 @@ fn concerns_a_script(event: &Event) -> bool {
     let is_script =
         |path: &std::path::PathBuf| path.extension().is_some_and(|ending| ending == "rhai");
     !event.kind.is_access() && event.paths.iter().any(is_script)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_outlives_whoever_stops_waiting_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(&folder.path().join("route.rhai")).unwrap();
+        let (change, changes) = mpsc::channel(1);
+        watch.changes = changes;
+        change.try_send(()).unwrap();
+        let first = pin!(watch.changed()).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(first.is_pending(), "it waits for quiet");
+        let told = tokio::time::timeout(Duration::from_secs(20), watch.changed()).await;
+        assert!(told.is_ok());
+    }
 }
