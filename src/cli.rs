@@ -2,6 +2,7 @@
 
 mod check;
 mod logging;
+mod migrate;
 mod run;
 
 use std::io::IsTerminal;
@@ -11,6 +12,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
+
+pub use migrate::{migrate, migrate_text};
 
 /// Where the configuration is looked for when `--config` does not say it.
 const CONFIG_FILES: [&str; 2] = ["sipjab.toml", "/etc/sipjab/sipjab.toml"];
@@ -30,6 +33,7 @@ Examples:
   sipjab run -c gate.toml --log debug
   sipjab check                     check ./sipjab.toml and its route script
   sipjab check new-route.rhai      check a script before it takes the place of the old one
+  sipjab migrate ser.cfg -o new    carry an old configuration over
 
 Configuration:
   --config FILE, else ./sipjab.toml, else /etc/sipjab/sipjab.toml.
@@ -46,6 +50,7 @@ struct Cli {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Migrate(migrate::Migrate),
 }
 
 /// Which configuration to use.
@@ -77,6 +82,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
+        Command::Migrate(migrate) => migrate.execute(),
     }
 }
 
@@ -104,6 +110,7 @@ mod tests {
             "sipjab run --config sipjab.toml --log debug",
             "sipjab check",
             "sipjab check -c sipjab.toml route.rhai",
+            "sipjab migrate ser.cfg -o new --dialect ser0 --define A --define B=1 --undef C --report json",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

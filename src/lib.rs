@@ -41,6 +41,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod engine;
 pub mod gateway;
+pub mod migrate;
 pub mod modules;
 pub mod net;
 pub mod script;

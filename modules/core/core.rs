@@ -7,6 +7,7 @@ mod reply;
 mod rewrite;
 mod rport;
 mod state;
+mod unsupported;
 
 use rhai::ImmutableString;
 
@@ -21,6 +22,7 @@ use crate::script::route::Route;
 pub static MODULE: ModuleDef = ModuleDef { name: "core", load };
 
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
+    unsupported::export(exports);
     let mut core = exports.with(params.parse::<Config>()?);
     address::export(&mut core);
     rport::export(&mut core);
