@@ -31,7 +31,7 @@ pub use lower::Counts;
 pub use report::Report;
 
 /// The longest file that is read, in bytes.
-const MAX_SIZE: usize = 10_000_000;
+const MAX_SIZE: usize = 4_000_000;
 /// The script is checked and mended this often at most.
 const ROUNDS: usize = 40;
 /// Names of the old programs' functions by module.
@@ -85,7 +85,7 @@ impl Migration {
         server: &Server<'_>,
     ) -> Result<Self, String> {
         if text.len() > MAX_SIZE {
-            return Err(format!("{name}: it is longer than 10 MB"));
+            return Err(format!("{name}: it is longer than 4 MB"));
         }
         let (source, dialect) = preprocess::read_text(
             name,
@@ -125,6 +125,7 @@ impl Migration {
             let (script, marks) = assembled(&lowering, &name, dialect);
             let (_, found) = (server.check)(&config.1, &script);
             if found.is_empty() || round == ROUNDS {
+                let script = if found.is_empty() { script } else { given_up(&script, &name) };
                 let mut findings = source.findings.clone();
                 findings.extend(settings.findings.iter().cloned());
                 findings.extend(lowering.findings.iter().cloned());
@@ -132,7 +133,7 @@ impl Migration {
                 let environment = settings.environment();
                 return Self { script, config: config.0, environment, report };
             }
-            let (bans, idle) = blamed(&found, &script, &marks);
+            let (bans, idle) = blamed(&found, &marks);
             let before = (banned.len(), uncalled.len());
             for (at, reason) in bans {
                 banned.insert(at);
@@ -159,6 +160,20 @@ impl Migration {
     pub fn is_complete(&self) -> bool {
         self.report.is_complete()
     }
+}
+
+/// A script that says that nothing was carried over, with what was tried as a comment.
+fn given_up(script: &str, name: &str) -> String {
+    let place = text::literal(&format!("{name}:1"));
+    let mut out = format!(
+        "// The check refuses what the routes become; translate them by hand.\n\
+         fn request_route() {{\n    unsupported({place}, \"the whole configuration\");\n    sl_send_reply(500, \"Not Translated\");\n}}\n\n"
+    );
+    for line in script.lines() {
+        out.push_str(format!("// {line}").trim_end());
+        out.push('\n');
+    }
+    out
 }
 
 /// Deep configurations need more stack than a thread has by default.
@@ -240,7 +255,7 @@ fn assembled(lowering: &Lowering<'_>, name: &str, dialect: Dialect) -> (String, 
     let split = body.split_inclusive('\n').take(head).map(str::len).sum();
     let is_head = body[split..].starts_with('\n');
     let (first, rest) = if is_head { body.split_at(split) } else { ("", body) };
-    text.push_str(if first.is_empty() { "" } else { "//\n" });
+    text.push_str(if first.is_empty() || first.starts_with("//\n") { "" } else { "//\n" });
     text.push_str(first);
     text.push('\n');
     text.push_str(&constants);
@@ -324,11 +339,7 @@ fn unmarked(marked: &str) -> (String, Marks) {
 }
 
 /// Which places the findings of a check are about, and which functions nothing calls.
-fn blamed(
-    found: &[Diagnostic],
-    script: &str,
-    marks: &Marks,
-) -> (Vec<(usize, String)>, Vec<String>) {
+fn blamed(found: &[Diagnostic], marks: &Marks) -> (Vec<(usize, String)>, Vec<String>) {
     let (mut bans, mut idle) = (Vec::new(), Vec::new());
     for finding in found {
         let message = finding.message.as_str();
@@ -340,17 +351,12 @@ fn blamed(
         }
         let at = marks.at(finding.line, finding.column);
         let at = at.or_else(|| marks.before(finding.line, finding.column));
-        let at = at.or_else(|| enclosing(script, marks, finding.line));
+        let at = at.or_else(|| marks.statement_above(finding.line));
         if let Some(at) = at {
             bans.push((at, format!("what this becomes is refused: {message}")));
         }
     }
     (bans, idle)
-}
-
-/// The statement that a line without marks belongs to.
-fn enclosing(_script: &str, marks: &Marks, line: usize) -> Option<usize> {
-    marks.statement_above(line)
 }
 
 #[cfg(test)]

@@ -117,12 +117,7 @@ pub fn migrate_text(name: &str, text: &str, options: &Options) -> Result<Migrati
 fn functions() -> Functions {
     let exports = modules::load(&Default::default(), &Default::default());
     let catalogue = exports.map(|exports| exports.catalogue()).unwrap_or_default();
-    let names: Vec<String> = catalogue.names().map(str::to_owned).collect();
-    let forms = |name: &String| {
-        let forms = catalogue.forms(name).map(|form| (form.name.to_owned(), form.params.len()));
-        forms.collect::<Vec<_>>()
-    };
-    Functions::new(names.iter().flat_map(forms))
+    Functions::new(catalogue.names().map(str::to_owned))
 }
 
 /// What the server says of a configuration and of a script that runs with it.

@@ -63,6 +63,8 @@ pub(super) struct Lowering<'s> {
     routes: Routes,
     /// The next comment to write.
     next_comment: usize,
+    /// The line of the old text that was written last.
+    last_line: usize,
     indent: usize,
     here: Here,
 }
@@ -99,6 +101,7 @@ impl<'s> Lowering<'s> {
             constants: BTreeSet::new(),
             routes: Routes::default(),
             next_comment: 0,
+            last_line: usize::MAX,
             indent: 0,
             here: Here::default(),
         }
@@ -132,11 +135,18 @@ impl<'s> Lowering<'s> {
     /// The comments at the very beginning, before the first item.
     fn header(&mut self, items: &[Node<Item>]) {
         let first = items.first().map_or(usize::MAX, |item| item.at);
-        let is_route = matches!(items.first().map(|item| &item.it), Some(Item::Route(_)));
+        if matches!(items.first().map(|item| &item.it), Some(Item::Route(_))) {
+            return;
+        }
+        let mut line =
+            self.comment_before(first).map_or(0, |it| self.world.source.place(it.at).line);
         while let Some(comment) = self.comment_before(first) {
-            if !is_route || comment.at == 0 || self.next_comment < 40 {
-                self.write_comment(&comment);
+            let its_line = self.world.source.place(comment.at).line;
+            if its_line > line + 1 {
+                break;
             }
+            line = its_line + comment.lines.len().max(1) - 1;
+            self.write_comment(&comment);
             self.next_comment += 1;
         }
         if !self.out.is_empty() {
@@ -174,8 +184,23 @@ impl<'s> Lowering<'s> {
             self.next_comment += 1;
             match comment.is_trailing && self.out.ends_with('\n') && !self.out.ends_with("\n\n") {
                 true => self.append_comment(&comment),
-                false => self.write_comment(&comment),
+                false => {
+                    self.gap(comment.at);
+                    self.write_comment(&comment);
+                }
             }
+            self.last_line =
+                self.world.source.place(comment.at).line + comment.lines.len().max(1) - 1;
+        }
+    }
+
+    /// An empty line where the old text has one.
+    fn gap(&mut self, at: usize) {
+        let line = self.world.source.place(at).line;
+        let is_inside =
+            !self.out.ends_with("{\n") && !self.out.ends_with("\n\n") && self.indent > 0;
+        if is_inside && self.last_line != usize::MAX && line > self.last_line + 1 {
+            self.out.push('\n');
         }
     }
 
@@ -189,6 +214,8 @@ impl<'s> Lowering<'s> {
     fn write_comment(&mut self, comment: &Comment) {
         let lines: Vec<&str> = comment.lines.iter().map(|line| line.trim_end()).collect();
         for line in lines {
+            let line =
+                if comment.lines.len() > 1 { line.trim_start_matches([' ', '\t']) } else { line };
             let line = line.trim_start_matches(['*', '#']).trim_end();
             let line = clean(line);
             let blank = if line.is_empty() || line.starts_with(' ') || line.starts_with('\t') {

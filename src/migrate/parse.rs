@@ -15,7 +15,7 @@ struct Grammar;
 
 /// The items of a configuration; what could not be read is among the findings of the source.
 pub(super) fn parse(source: &mut Source, dialect: Dialect) -> Vec<Node<Item>> {
-    let mut builder = Builder { dialect, findings: Vec::new(), source };
+    let mut builder = Builder { dialect, findings: Vec::new(), source, depth: 0 };
     let items = match Grammar::parse(Rule::file, &builder.source.text) {
         Ok(mut pairs) => pairs.next().map(|file| builder.items(file)).unwrap_or_default(),
         Err(error) => {
@@ -36,7 +36,11 @@ struct Builder<'s> {
     dialect: Dialect,
     findings: Vec<Finding>,
     source: &'s Source,
+    depth: usize,
 }
+
+/// Statements may lie in each other this deep, `else if` counted.
+const MAX_DEPTH: usize = 200;
 
 impl Builder<'_> {
     fn report(&mut self, at: usize, message: &str) {
@@ -141,6 +145,18 @@ impl Builder<'_> {
     }
 
     fn statement(&mut self, pair: Pair<'_, Rule>) -> Option<Node<Statement>> {
+        let (at, end) = span(&pair);
+        if self.depth >= MAX_DEPTH {
+            self.report(at, "this is nested too deeply");
+            return Some(Node { at, end, it: Statement::Broken });
+        }
+        self.depth += 1;
+        let made = self.shallow_statement(pair);
+        self.depth -= 1;
+        made
+    }
+
+    fn shallow_statement(&mut self, pair: Pair<'_, Rule>) -> Option<Node<Statement>> {
         let (at, end) = span(&pair);
         let it = match pair.as_rule() {
             Rule::empty => return None,
@@ -298,7 +314,17 @@ impl Builder<'_> {
     }
 
     fn climb(&mut self, parts: &[Pair<'_, Rule>], next: &mut usize, least: u8) -> Option<Expr> {
-        let mut left = self.operand(parts, next)?;
+        let left = self.operand(parts, next)?;
+        self.climb_from(left, parts, next, least)
+    }
+
+    fn climb_from(
+        &mut self,
+        mut left: Expr,
+        parts: &[Pair<'_, Rule>],
+        next: &mut usize,
+        least: u8,
+    ) -> Option<Expr> {
         while let Some(operator) = parts.get(*next).filter(|it| it.as_rule() == Rule::binary) {
             let operator = operator.as_str().trim();
             let binding = self.dialect.binding(operator);
@@ -314,21 +340,41 @@ impl Builder<'_> {
         Some(left)
     }
 
+    /// An operand with the signs before it, the last of which binds first.
     fn operand(&mut self, parts: &[Pair<'_, Rule>], next: &mut usize) -> Option<Expr> {
-        let part = parts.get(*next)?.clone();
-        *next += 1;
-        if part.as_rule() != Rule::prefix {
-            return Some(self.primary(part));
+        let mut signs = Vec::new();
+        while let Some(part) = parts.get(*next).filter(|part| part.as_rule() == Rule::prefix) {
+            signs.push((part.as_span().start(), part.as_str().trim()));
+            *next += 1;
         }
-        let at = part.as_span().start();
-        let sign = part.as_str().trim();
-        let is_not = matches!(sign, "!" | "not");
         let is_keyword = parts.get(*next).is_some_and(|it| it.as_rule() == Rule::word);
-        let inner = match is_not && self.dialect.not_takes_comparison(is_keyword) {
-            // As far as a comparison goes, but not over `&&`.
-            true => self.climb(parts, next, 6)?,
-            false => self.operand(parts, next)?,
+        let takes_comparison = signs.iter().any(|(_, sign)| matches!(*sign, "!" | "not"))
+            && self.dialect.not_takes_comparison(is_keyword);
+        let mut inner = match takes_comparison {
+            true => {
+                let first = self.primary(parts.get(*next)?.clone());
+                *next += 1;
+                // As far as a comparison goes, but not over `&&`.
+                self.climb_from(first, parts, next, 6)?
+            }
+            false => {
+                let first = self.primary(parts.get(*next)?.clone());
+                *next += 1;
+                first
+            }
         };
+        // A pair of `!` is nothing.
+        let nots = signs.iter().filter(|(_, sign)| matches!(*sign, "!" | "not")).count();
+        if nots == signs.len() && nots > 1 {
+            signs.drain(..nots - if nots % 2 == 0 { 2 } else { 1 });
+        }
+        for (at, sign) in signs.into_iter().rev().take(8) {
+            inner = self.signed(at, sign, inner);
+        }
+        Some(inner)
+    }
+
+    fn signed(&mut self, at: usize, sign: &str, inner: Expr) -> Expr {
         let end = inner.end;
         let made = match sign {
             "!" | "not" => Expression::Not(inner),
@@ -340,7 +386,7 @@ impl Builder<'_> {
             "~" => Expression::Raw(format!("~{}", &self.source.text[inner.at..inner.end])),
             cast => Expression::Cast(cast.contains("int"), inner),
         };
-        Some(node(at, end, made))
+        node(at, end, made)
     }
 
     fn primary(&mut self, pair: Pair<'_, Rule>) -> Expr {
@@ -429,6 +475,3 @@ fn first_text(pair: Pair<'_, Rule>) -> String {
     let text = parts(pair).next().map_or("", |text| text.as_str());
     text.trim_matches(['"', '\'']).to_owned()
 }
-
-#[cfg(test)]
-mod tests;

@@ -137,7 +137,7 @@ fn read_file(path: &Path) -> Result<String, Unreadable> {
         return Err(about(&"it is a folder"));
     }
     if size.len() > MAX_SIZE as u64 {
-        return Err(about(&"it is longer than 10 MB"));
+        return Err(about(&"it is longer than 4 MB"));
     }
     let bytes = fs::read(path).map_err(|error| about(&error))?;
     decode(bytes).map_err(|reason| about(&reason))
@@ -233,7 +233,7 @@ impl<'o> Preprocessor<'o> {
                 self.line(&whole, place)?;
             }
             if self.source.text.len() > 2 * MAX_SIZE {
-                return Err(format!("{name}: with what it includes, it is longer than 20 MB"));
+                return Err(format!("{name}: with what it includes, it is longer than 8 MB"));
             }
         }
         self.stack.pop();

@@ -69,7 +69,9 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 /// A POSIX extended expression as Rust's `regex` writes it, and what is worth telling about it.
-pub(super) fn regex(posix: &str) -> (String, Option<&'static str>) {
+///
+/// With `are_lines_apart`, as `search` has it, `[^…]` does not match the end of a line.
+pub(super) fn regex(posix: &str, are_lines_apart: bool) -> (String, Option<&'static str>) {
     let mut out = String::with_capacity(posix.len());
     let mut note = None;
     let letters: Vec<char> = posix.chars().collect();
@@ -77,7 +79,7 @@ pub(super) fn regex(posix: &str) -> (String, Option<&'static str>) {
     while at < letters.len() {
         let next = letters.get(at + 1).copied();
         match letters[at] {
-            '[' => at = bracket(&letters, at, &mut out, true),
+            '[' => at = bracket(&letters, at, &mut out, are_lines_apart),
             '\\' => {
                 match next {
                     Some('<') => out.push_str("\\b{start}"),
@@ -265,7 +267,7 @@ mod tests {
             ("[a-]", r"[a\-]"),
             ("[", r"\["),
         ] {
-            let (made, _) = regex(posix);
+            let (made, _) = regex(posix, true);
             assert_eq!(made, rust, "{posix}");
             assert!(::regex::Regex::new(&made).is_ok(), "{made}");
         }

@@ -36,6 +36,7 @@ mod forking;
 mod guards;
 mod iq;
 mod messages;
+mod migrated;
 mod nat;
 mod peers_alone;
 mod record_route;

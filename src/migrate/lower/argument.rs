@@ -82,6 +82,7 @@ impl Lowering<'_> {
                 Some(if text.contains('.') { text } else { format!("{text}.0") })
             }
             "m" => self.stored_address(argument),
+            "p" => self.message_variable(argument),
             _ => None,
         }
     }
@@ -221,7 +222,7 @@ impl Lowering<'_> {
         if posix.contains('$') && variable::parse(posix.get(posix.find('$')?..)?, true).is_some() {
             return None;
         }
-        let (rust, note) = text::regex(posix);
+        let (rust, note) = text::regex(posix, is_search);
         if let Some(note) = note {
             let finding = self.find(Code::Regex, at, format!("`{posix}`: {note}"));
             finding.help = "look whether it means what you want".to_owned();
@@ -243,7 +244,7 @@ impl Lowering<'_> {
         let sign = written.chars().next()?;
         let parts = split_unescaped(&written[sign.len_utf8()..], sign);
         let [pattern, replacement, flags @ ..] = parts.as_slice() else { return None };
-        let (rust, _) = text::regex(pattern);
+        let (rust, _) = text::regex(pattern, true);
         let flags = flags.first().map(String::as_str).unwrap_or_default();
         let mut ours: String = flags.chars().filter(|c| matches!(c, 'g' | 'i' | 's')).collect();
         if !ours.contains('i') {
@@ -337,6 +338,23 @@ impl Lowering<'_> {
             "2" => Some("to_uri()".to_owned()),
             _ => self.text_argument(argument),
         }
+    }
+
+    /// The name of a variable of the message: `"$avp(s:x)/g"`, `"s:x"`.
+    fn message_variable(&mut self, argument: &Expr) -> Option<String> {
+        let written = match &argument.it {
+            Expression::Variable(written) => written.clone(),
+            _ => self.plain_text(argument)?,
+        };
+        let written = written.split('/').next().unwrap_or_default();
+        let name = match variable::parse(written, false) {
+            Some((found, _)) if matches!(found.name.as_str(), "avp" | "var") => {
+                super::value::variable_name(&found.name, &found.argument?)?
+            }
+            Some(_) => return None,
+            None => written.strip_prefix("s:").or_else(|| written.strip_prefix("i:"))?.to_owned(),
+        };
+        Some(literal(&name))
     }
 
     /// `append_hf("Name: value\r\n")` as name and value.

@@ -69,6 +69,13 @@ pub(super) enum Lowered {
 impl Lowering<'_> {
     pub(super) fn call_statement(&mut self, node: &Node<Statement>, call: &Call) {
         let (at, end) = (node.at, node.end);
+        if matches!(call.name.as_str(), "t_check_trans" | "t_lookup_request" | "t_precheck_trans") {
+            self.counts.calls += 1;
+            self.counts.translated += 1;
+            let finding = self.find(Code::Dropped, at, format!("`{}()` is left out", call.name));
+            finding.help = "retransmissions never reach the script".to_owned();
+            return;
+        }
         match self.call(at, end, call) {
             Lowered::Expression(text, _) => self.line(&format!("{text};")),
             Lowered::Nothing(reason) => {

@@ -87,6 +87,7 @@ impl Lowering<'_> {
             ..Here::default()
         };
         self.line(&format!("fn {function}() {{"));
+        self.last_line = usize::MAX;
         self.indent += 1;
         self.block(&route.body);
         if self.here.gives_answer {

@@ -9,7 +9,9 @@ impl Lowering<'_> {
     pub(super) fn block(&mut self, block: &Block) {
         for statement in &block.statements {
             self.comments_before(statement.at);
+            self.gap(statement.at);
             self.statement(statement);
+            self.last_line = self.world.source.place(statement.end.max(1) - 1).line;
         }
         self.comments_before(block.end.saturating_sub(1));
     }

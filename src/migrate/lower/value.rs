@@ -408,7 +408,7 @@ impl Lowering<'_> {
 }
 
 /// The name under which a variable of the message is kept.
-fn variable_name(kind: &str, argument: &str) -> Option<String> {
+pub(super) fn variable_name(kind: &str, argument: &str) -> Option<String> {
     if argument.contains('$') {
         return None;
     }

@@ -43,7 +43,7 @@ impl Substitution {
         let [pattern, replacement, flags @ ..] = parts.as_slice() else { return None };
         let flags = flags.first().copied().unwrap_or_default();
         let case = if flags.contains('i') { "(?i)" } else { "" };
-        let regex = regex::Regex::new(&format!("{case}{}", text::regex(pattern).0)).ok()?;
+        let regex = regex::Regex::new(&format!("{case}{}", text::regex(pattern, false).0)).ok()?;
         let escaped = replacement.replace('$', "$$").replace("\\1", "${1}");
         let made = Self { regex, replacement: escaped, is_global: flags.contains('g') };
         Some((made, (*pattern).to_owned(), (*replacement).to_owned()))
