@@ -1,6 +1,7 @@
 //! The command line: one subcommand, one file.
 
 mod check;
+mod explain;
 mod logging;
 mod migrate;
 mod run;
@@ -34,6 +35,7 @@ Examples:
   sipjab check                     check ./sipjab.toml and its route script
   sipjab check new-route.rhai      check a script before it takes the place of the old one
   sipjab migrate ser.cfg -o new    carry an old configuration over
+  sipjab explain sip:a@sip.example show what the gateway makes of an address
 
 Configuration:
   --config FILE, else ./sipjab.toml, else /etc/sipjab/sipjab.toml.
@@ -51,6 +53,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Migrate(migrate::Migrate),
+    Explain(explain::Explain),
 }
 
 /// Which configuration to use.
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
         Command::Migrate(migrate) => migrate.execute(),
+        Command::Explain(explain) => explain.execute(),
     }
 }
 
@@ -110,6 +114,7 @@ mod tests {
             "sipjab run --config sipjab.toml --log debug",
             "sipjab check",
             "sipjab check -c sipjab.toml route.rhai",
+            "sipjab explain sip:a@b --dialect kamailio --gateway-domain g --xmpp-domain x",
             "sipjab migrate ser.cfg -o new --dialect ser0 --define A --define B=1 --undef C --report json",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

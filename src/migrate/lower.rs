@@ -61,6 +61,8 @@ pub(super) struct Lowering<'s> {
     /// Constants that the script uses.
     pub(super) constants: BTreeSet<String>,
     routes: Routes,
+    /// Functions that stand in the script.
+    written: BTreeSet<String>,
     /// The next comment to write.
     next_comment: usize,
     /// The line of the old text that was written last.
@@ -100,6 +102,7 @@ impl<'s> Lowering<'s> {
             counts: Counts::default(),
             constants: BTreeSet::new(),
             routes: Routes::default(),
+            written: BTreeSet::new(),
             next_comment: 0,
             last_line: usize::MAX,
             indent: 0,
@@ -191,6 +194,19 @@ impl<'s> Lowering<'s> {
             }
             self.last_line =
                 self.world.source.place(comment.at).line + comment.lines.len().max(1) - 1;
+        }
+    }
+
+    /// Puts the comment behind a statement behind what it has become.
+    fn comment_behind(&mut self, end: usize) {
+        let Some(comment) = self.comment_before(usize::MAX).filter(|it| it.is_trailing) else {
+            return;
+        };
+        let line = |at: usize| self.world.source.place(at).line;
+        let is_behind = comment.at >= end && line(comment.at) == line(end.max(1) - 1);
+        if is_behind && self.out.ends_with('\n') && !self.out.ends_with("\n\n") {
+            self.next_comment += 1;
+            self.append_comment(&comment);
         }
     }
 

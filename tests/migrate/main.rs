@@ -2,3 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod corpus;
+mod golden;
+mod mutation;

@@ -74,6 +74,12 @@ impl Lowering<'_> {
         if kind.is_empty() {
             return self.unknown_route(item, route);
         }
+        if !self.written.insert(function.clone()) {
+            let message = format!("`{function}` stands in the file twice");
+            self.find(Code::Route, item.at, message).help =
+                "join the two, or rename one".to_owned();
+            return self.as_comment(item, route, "This route has the name of another:");
+        }
         let start = self.out.len();
         self.here = Here {
             kind: match kind {
@@ -165,9 +171,13 @@ impl Lowering<'_> {
         };
         let finding = self.find(Code::Route, item.at, format!("nothing here runs `{what}`"));
         finding.help = advice.to_owned();
-        let calls = super::call::count(&route.body);
-        self.counts.calls += calls;
-        self.line(&format!("// Nothing here runs this {what}:"));
+        self.as_comment(item, route, &format!("Nothing here runs this {what}:"));
+    }
+
+    /// The old text of a route as a comment below a heading.
+    fn as_comment(&mut self, item: &Node<Item>, route: &Route, heading: &str) {
+        self.counts.calls += super::call::count(&route.body);
+        self.line(&format!("// {heading}"));
         let text = self.world.source.text.get(item.at..item.end).unwrap_or_default();
         let text: Vec<String> = text.lines().map(|line| super::clean(line.trim_end())).collect();
         for line in text.iter().filter(|line| !line.is_empty()) {

@@ -11,6 +11,7 @@ impl Lowering<'_> {
             self.comments_before(statement.at);
             self.gap(statement.at);
             self.statement(statement);
+            self.comment_behind(statement.end);
             self.last_line = self.world.source.place(statement.end.max(1) - 1).line;
         }
         self.comments_before(block.end.saturating_sub(1));
