@@ -52,6 +52,8 @@ pub struct Options {
 pub struct Server<'c> {
     /// The functions that scripts may call.
     pub functions: Functions,
+    /// The names of the modules.
+    pub modules: Vec<&'static str>,
     /// The findings in a configuration and in a script that runs with it.
     #[expect(clippy::type_complexity, reason = "one function that is given once")]
     pub check: &'c (dyn Fn(&str, &str) -> (Vec<Diagnostic>, Vec<Diagnostic>) + Sync),
@@ -102,7 +104,7 @@ impl Migration {
         let source = source;
         let name =
             source.files.first().map_or(String::new(), |(name, _)| base_name(name).to_owned());
-        let mut settings = Settings::read(&source, dialect, &items);
+        let mut settings = Settings::read(&source, dialect, &items, &server.modules);
         let config = sound_config(&mut settings, &name, server);
         let known = known();
         let (mut banned, mut reasons) = (BTreeSet::new(), BTreeMap::new());

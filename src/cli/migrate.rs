@@ -106,12 +106,16 @@ impl Migrate {
 
 /// Carries over a file with what this server can do.
 pub fn migrate(file: &Path, options: &Options) -> Result<Migration, String> {
-    Migration::of(file, options, &Server { functions: functions(), check: &check })
+    Migration::of(file, options, &this_server())
 }
 
 /// The same for a text.
 pub fn migrate_text(name: &str, text: &str, options: &Options) -> Result<Migration, String> {
-    Migration::of_text(name, text, options, &Server { functions: functions(), check: &check })
+    Migration::of_text(name, text, options, &this_server())
+}
+
+fn this_server() -> Server<'static> {
+    Server { functions: functions(), modules: modules::names(), check: &check }
 }
 
 fn functions() -> Functions {

@@ -14,6 +14,8 @@ use super::tree::{Expr, Expression, Item, Node};
 pub(super) struct Settings<'s> {
     source: &'s Source,
     dialect: Dialect,
+    /// The modules of this server.
+    known: &'s [&'static str],
     listen: Vec<String>,
     domains: Vec<String>,
     port: u16,
@@ -37,10 +39,16 @@ pub(super) struct Settings<'s> {
 pub(super) type Origins = BTreeMap<usize, usize>;
 
 impl<'s> Settings<'s> {
-    pub(super) fn read(source: &'s Source, dialect: Dialect, items: &[Node<Item>]) -> Self {
+    pub(super) fn read(
+        source: &'s Source,
+        dialect: Dialect,
+        items: &[Node<Item>],
+        known: &'s [&'static str],
+    ) -> Self {
         let mut settings = Self {
             source,
             dialect,
+            known,
             listen: Vec::new(),
             domains: Vec::new(),
             port: 5060,
@@ -375,8 +383,21 @@ impl<'s> Settings<'s> {
             (*reason).clone_into(&mut finding.help);
             return;
         }
+        // A module that has come since this table was written keeps the old names.
+        let is_new = self.known.contains(&module) && !PARAMETERS.iter().any(|(m, ..)| *m == module);
+        if is_new && name != "db_url" {
+            let written = match number(text.trim(), self.dialect) {
+                Some(number) => number.to_string(),
+                None => literal(text),
+            };
+            self.translated += 1;
+            let lines = self.modules.entry(module.to_owned()).or_default();
+            lines.retain(|(known, ..)| known != name);
+            lines.push((name.to_owned(), written, at));
+            return;
+        }
         let advice = ADVICE.iter().find(is).map(|(.., advice)| *advice);
-        if name == "db_url" && advice.is_none() && text.contains("://") {
+        if name == "db_url" && (advice.is_none() || is_new) && text.contains("://") {
             return self.store(at, text);
         }
         let code = match advice {

@@ -164,7 +164,7 @@ fn bracket(letters: &[char], start: usize, out: &mut String, newline: bool) -> u
             // People write `[\.]` and `[\]`: the sign behind it stays itself either way.
             '\\' => inside.push_str("\\\\"),
             '[' | '&' | '~' => inside.extend(['\\', letter]),
-            '-' if inside.ends_with(|c: char| c == '[' || c == '^') => inside.push_str("\\-"),
+            '-' if inside.ends_with(['[', '^']) => inside.push_str("\\-"),
             '-' if letters.get(at + 1) == Some(&']') => inside.push_str("\\-"),
             '-' if !is_range(letters, at) => inside.push_str("\\-"),
             other => inside.push(other),

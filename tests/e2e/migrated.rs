@@ -166,6 +166,33 @@ fn a_configuration_of_ser_0_9_runs() {
     }
 }
 
+/// The request with this body, answered with this status.
+#[track_caller]
+fn says(phone: &mut Phone, at: SocketAddr, method: &str, to: &str, body: &str, status: u16) {
+    let dialog = Dialog { to: format!("<sip:{to}>"), ..Dialog::to(&format!("sip:{to}")) };
+    let bytes = String::from_utf8(phone.bytes(method, &dialog, "")).unwrap();
+    let length =
+        format!("Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    phone.send(bytes.replace("Content-Length: 0\r\n\r\n", &length).as_bytes(), at);
+    phone.expect(&format!("{status} {method}"));
+}
+
+/// Nobody here has an account, so that what wants one is refused as the rules say.
+#[test]
+fn the_rules_for_a_jabber_server_answer_as_they_say() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate/golden/jabber.cfg");
+    let server = translated(&file);
+    let at = server.address;
+    let mut phone = Phone::bind();
+    let romeo = "romeo*xmpp.example@jabber.example";
+    says(&mut phone, at, "MESSAGE", romeo, ":on", 404);
+    says(&mut phone, at, "MESSAGE", romeo, "hello", 503);
+    says(&mut phone, at, "MESSAGE", "12345@ICQ.jabber.example", "hello", 503);
+    says(&mut phone, at, "SUBSCRIBE", romeo, "", 202);
+    says(&mut phone, at, "OPTIONS", romeo, "", 202);
+    says(&mut phone, at, "MESSAGE", "juliet@sip.example", ":on", 404);
+}
+
 #[test]
 fn a_configuration_of_openser_1_2_runs() {
     let told = play(&translated(&own("openser.cfg")));
