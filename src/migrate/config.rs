@@ -1,5 +1,7 @@
 //! `sipjab.toml` and the environment file.
 
+mod render;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -338,7 +340,11 @@ impl<'s> Settings<'s> {
             return self.no_parameter(item, module, name, &text);
         };
         let written = match kind {
-            As::Number => number(text.trim(), self.dialect).map(|number| number.to_string()),
+            As::Number => {
+                let named = self.flags.get(text.trim()).copied();
+                let found = number(text.trim(), self.dialect).or(named);
+                found.map(|number| number.to_string())
+            }
             As::Bool => as_bool(&text).map(|is| is.to_string()),
             As::Text => Some(literal(&text)),
             As::Uri => Some(literal(&if text.starts_with("sip") {
@@ -492,89 +498,6 @@ impl<'s> Settings<'s> {
         self.tables.push((lines, at));
     }
 
-    /// The configuration, and where its lines come from; lines whose place is `banned` become comments.
-    ///
-    /// With `are_secrets_inside`, passwords stand in it as a check wants them.
-    pub(super) fn render(
-        &self,
-        name: &str,
-        banned: &std::collections::BTreeSet<usize>,
-        are_secrets_inside: bool,
-    ) -> (String, Origins) {
-        let mut out = format!(
-            "# From {name}. What the keys mean: README.md and modules/*/README.md of sipjab.\n\nscript = \"route.rhai\"\n"
-        );
-        let mut origins = Origins::new();
-        self.sip(&mut out);
-        if self.store.is_some() {
-            let _ = write!(out, "\n[store]\nurl = {{ env = \"SIPJAB_STORE_URL\" }}\n");
-        }
-        if let Some(level) = self.level {
-            let _ = write!(out, "\n[log]\nlevel = \"{level}\"\n");
-        }
-        for (module, lines) in &self.modules {
-            let _ = write!(out, "\n[modules.{module}]\n");
-            let mut lines = lines.clone();
-            if module == "xmpp" {
-                lines.extend(self.xmpp_dialect(&lines));
-            }
-            for (key, value, at) in &lines {
-                origins.insert(out.matches('\n').count() + 1, *at);
-                let comment = if banned.contains(at) { "# " } else { "" };
-                let _ = writeln!(out, "{comment}{key} = {value}");
-            }
-        }
-        for (table, at) in &self.tables {
-            let first = out.matches('\n').count() + 2;
-            let is_banned = banned.contains(at);
-            out.push('\n');
-            for (index, line) in table.lines().enumerate() {
-                origins.insert(first + index, *at);
-                let comment = if is_banned { "# " } else { "" };
-                let _ = writeln!(out, "{comment}{line}");
-            }
-        }
-        if are_secrets_inside {
-            for (name, value) in &self.secrets {
-                out = out.replace(&format!("{{ env = {} }}", literal(name)), &literal(value));
-            }
-        }
-        (out, origins)
-    }
-
-    fn sip(&self, out: &mut String) {
-        let _ = write!(out, "\n[sip]\n");
-        let listen = match self.listen.is_empty() {
-            true if self.port != 5060 => {
-                vec![format!("udp:0.0.0.0:{}", self.port), format!("tcp:0.0.0.0:{}", self.port)]
-            }
-            _ => self.listen.clone(),
-        };
-        if !listen.is_empty() {
-            let _ = writeln!(out, "listen = [{}]", list(&listen));
-        }
-        if !self.domains.is_empty() {
-            let _ = writeln!(out, "domains = [{}]", list(&self.domains));
-        }
-        for (key, value) in &self.headers {
-            let _ = writeln!(out, "{key} = {}", literal(value));
-        }
-    }
-
-    /// How the old module wrote addresses.
-    fn xmpp_dialect(&self, lines: &[(String, String, usize)]) -> Vec<(String, String, usize)> {
-        let has = |key: &str| lines.iter().any(|(known, ..)| known == key);
-        let dialect = match has("sip_domain") {
-            true => "opensips",
-            false if has("gateway_domain") || has("gwmap") => "kamailio",
-            false => return Vec::new(),
-        };
-        vec![
-            ("dialect".to_owned(), literal(dialect), usize::MAX),
-            ("profile".to_owned(), literal("legacy"), usize::MAX),
-        ]
-    }
-
     /// The environment file; empty when there are no passwords.
     pub(super) fn environment(&self) -> String {
         self.secrets
@@ -594,10 +517,6 @@ impl<'s> Settings<'s> {
         let finding = self.find(Code::Parameter, at, reason.to_owned());
         finding.help = "it stands in sipjab.toml as a comment".to_owned();
     }
-}
-
-fn list(items: &[String]) -> String {
-    items.iter().map(|item| literal(item)).collect::<Vec<_>>().join(", ")
 }
 
 fn as_bool(text: &str) -> Option<bool> {

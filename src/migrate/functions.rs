@@ -267,7 +267,7 @@ pub(super) const ROWS: &[(&str, usize, Becomes)] = &[
     ("check_source_address", 1, Call("allow_source_address({0:i})", Bool)),
     ("check_source_address", 2, Call("allow_source_address({0:i})", Bool)),
     ("check_address", 4, Call("allow_address({0:i}, {1:t}, {2:i})", Bool)),
-    ("allow_trusted", 0, Call("allow_source_address()", Bool)),
+    ("allow_trusted", 0, Call("allow_trusted()", Bool)),
     ("ds_select_dst", 2, Call("ds_select_dst({0:i}, {1:i})", Bool)),
     ("ds_select_domain", 2, Call("ds_select_dst({0:i}, {1:i})", Bool)),
     ("ds_next_dst", 0, Call("ds_next_dst()", Bool)),
@@ -315,6 +315,20 @@ pub(super) const ROWS: &[(&str, usize, Becomes)] = &[
     ("dlg_manage", 0, Call("create_dialog()", Bool)),
     ("set_dlg_profile", 1, Call("set_dlg_profile({0:s})", Bool)),
     ("set_dlg_profile", 2, Call("set_dlg_profile({0:s}, {1:t})", Bool)),
+    ("dlg_set_timeout", 1, Call("dlg_set_timeout({0:i})", Unit)),
+    ("match_dialog", 0, Call("is_known_dlg()", Bool)),
+    ("is_known_dlg", 0, Call("is_known_dlg()", Bool)),
+    ("unset_dlg_profile", 1, Call("unset_dlg_profile({0:s})", Bool)),
+    ("unset_dlg_profile", 2, Call("unset_dlg_profile({0:s}, {1:t})", Bool)),
+    ("is_in_profile", 1, Call("is_in_profile({0:s})", Bool)),
+    ("is_in_profile", 2, Call("is_in_profile({0:s}, {1:t})", Bool)),
+    ("get_profile_size", 2, Call("set_avp({1:p}, get_profile_size({0:s}))", Unit)),
+    ("get_profile_size", 3, Call("set_avp({2:p}, get_profile_size({0:s}, {1:t}))", Unit)),
+    ("force_send_socket", 1, Call("force_send_socket({0:s})", Unit)),
+    ("subst_hf", 3, Call("subst_hf({0:s}, {1:x}, {2:s})", Bool)),
+    ("uri_param_any", 1, Call("uri_param_any({0:s})", Bool)),
+    ("ds_load_update", 0, Nothing("a call counts until it fails or ends")),
+    ("ds_load_unset", 0, Nothing("a call counts until it fails or ends")),
     // without meaning here
     ("set_reply_no_connect", 0, Nothing(CONNECTION)),
     ("set_reply_close", 0, Nothing(CONNECTION)),
@@ -342,8 +356,6 @@ pub(super) const LATER: &[&str] = &[
     "pua_xmpp_notify",
     "pua_xmpp_req_winfo",
     "pua_set_publish",
-    "create_dialog",
-    "set_dlg_profile",
 ];
 
 /// Old functions without a row whose work a later version takes over: presence agents, lists and rooms.
@@ -369,11 +381,8 @@ pub(super) const LATER_OLD: &[&str] = &[
     "pres_refresh_watchers",
     "imc_room_active",
     "imc_room_member",
-    "get_profile_size",
-    "is_in_profile",
     "validate_dialog",
     "fix_route_dialog",
-    "match_dialog",
 ];
 
 /// The row of a call.
