@@ -2,7 +2,7 @@
 
 # Debian packages: what the tests need, what the demo needs, what the benchmarks compare with.
 BUILD_PACKAGES = gcc libc6-dev
-TEST_PACKAGES  = prosody ejabberd jabberd2 sqlite3 sip-tester mariadb-server baresip-core
+TEST_PACKAGES  = prosody ejabberd jabberd2 sqlite3 sip-tester mariadb-server baresip-core kamailio
 DEMO_PACKAGES  = prosody openssl go-sendxmpp baresip-core
 BENCH_PACKAGES = kamailio kamailio-xmpp-modules kamailio-mysql-modules mariadb-server sip-tester
 BENCH ?= --rounds 3

@@ -10,6 +10,7 @@
 //! | [`server`] | wires everything together and runs until shutdown |
 //! | [`engine`] | the driver: cores, script and sockets together; `receive.rs` is where to begin |
 //! | [`script`], [`modules`] | Rhai, and what a route may call |
+//! | [`migrate`] | old configurations become route scripts |
 //! | [`net`] | every socket |
 //! | [`store`] | what outlives the process: SQLite or MySQL |
 //! | [`gateway`] | SIP ⇄ XMPP as pure functions over tables and small machines |
@@ -44,6 +45,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod engine;
 pub mod gateway;
+pub mod migrate;
 pub mod modules;
 pub mod net;
 pub mod script;

@@ -43,6 +43,7 @@ mod guards;
 mod iq;
 mod kept;
 mod messages;
+mod migrated;
 mod msilo;
 mod nat;
 mod peers_alone;
