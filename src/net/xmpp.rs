@@ -20,7 +20,8 @@ use crate::clock;
 use crate::xmpp::Stanza;
 use crate::xmpp::backoff::{Backoff, BackoffConfig};
 use crate::xmpp::stream::Component;
-use crate::xmpp::stream::component::{CloseReason, ComponentConfig, StreamError};
+use crate::xmpp::stream::component::ComponentConfig;
+use crate::xmpp::stream::end::{CloseReason, StreamError};
 
 /// How a component reaches its server.
 #[derive(Clone)]
