@@ -3,6 +3,7 @@
 //!
 //! Nothing here does IO or reads a clock. What must be unique is passed in, but for the ids of pings.
 
+mod account;
 mod address;
 mod charset;
 mod composing;
@@ -25,6 +26,9 @@ mod ser;
 pub mod text;
 mod transfer_encoding;
 
+pub use account::{
+    Account, AccountSettings, Action, Incoming as AccountMessage, Order, Text, Wish,
+};
 pub use address::{AddressError, SipsPolicy};
 pub use composing::Composing;
 pub use condition::{ErrorMap, Scope};
@@ -38,7 +42,8 @@ pub use lanes::Lanes;
 pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;
 pub use message::{
-    Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza, stanza_from_message,
+    Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza, request_between,
+    stanza_between, stanza_from_message, text_message,
 };
 pub use notice::{
     Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender,

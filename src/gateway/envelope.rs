@@ -72,7 +72,14 @@ impl Envelope<'_> {
             .attr("from", self.from.as_str())
             .attr("to", self.to.as_str())
             .attr("id", self.id)
-            .attr_if("type", (im_type == ImType::Chat).then_some("chat"))
+            .attr_if(
+                "type",
+                match im_type {
+                    ImType::Normal => None,
+                    ImType::Chat => Some("chat"),
+                    ImType::Groupchat => Some("groupchat"),
+                },
+            )
             .attr_if("xml:lang", self.lang);
     }
 }

@@ -10,7 +10,7 @@ use super::dialect::Side;
 use super::envelope::{Envelope, nick_of};
 use super::error::MessageError;
 use super::html;
-use super::mapping::{LargeMessages, Mapping};
+use super::mapping::{ImType, LargeMessages, Mapping};
 use super::request::{MAX_PAGER, OutgoingRequest, Pager, RequestIds};
 use super::text::{head, one_line, xml_text};
 use crate::sip::{HeaderId, Message, Uri};
@@ -79,6 +79,19 @@ pub fn stanza_from_message(
 ) -> Result<Outgoing, MessageError> {
     let to = recipient(request, mapping)?;
     let from = sender(request, mapping)?;
+    stanza_between(request, from, to, mapping.im_type, unique, mapping)
+}
+
+/// The stanza for a MESSAGE request whose sender and recipient are known, as with an account of the sender's own. The
+/// rest is as [`stanza_from_message`] has it.
+pub fn stanza_between(
+    request: &Message,
+    from: Jid,
+    to: Jid,
+    im_type: ImType,
+    unique: &str,
+    mapping: &Mapping,
+) -> Result<Outgoing, MessageError> {
     let content_type = request.content_type();
     let encoding = request.text(HeaderId::ContentEncoding);
     let content = Content::parse(request.body(), content_type.as_deref(), encoding.as_deref())?;
@@ -98,7 +111,7 @@ pub fn stanza_from_message(
         subject: subject.as_deref(),
         nick: nick.as_deref(),
         lang: language.as_deref().and_then(first_language),
-        im_type: mapping.im_type,
+        im_type,
     };
     let mut bytes = match content.composing {
         Some(state) => envelope.write_state(state),
@@ -129,6 +142,23 @@ pub fn message_from_stanza(
     if stanza.type_attribute().as_deref() == Some("groupchat") {
         return Ok(Incoming::Nothing(Nothing::Groupchat));
     }
+    let (from, to) = ends(stanza)?;
+    let addressing = &mapping.addressing;
+    let from = addressing.sip_from_jid(&from, Side::Xmpp).map_err(MessageError::Sender)?;
+    let target = addressing.sip_from_jid(&to, Side::Sip).map_err(MessageError::Recipient)?;
+    request_between(stanza, &from, &target, "", ids, mapping)
+}
+
+/// The MESSAGE for a `<message/>` whose ends in SIP are known, with `prefix` before its text. The rest is as
+/// [`message_from_stanza`] has it.
+pub fn request_between(
+    stanza: &Stanza,
+    from: &str,
+    target: &str,
+    prefix: &str,
+    ids: RequestIds<'_>,
+    mapping: &Mapping,
+) -> Result<Incoming, MessageError> {
     let body = stanza.child_text("body").unwrap_or_default();
     let subject = subject_of(stanza);
     let state = Composing::read(stanza).filter(|_| mapping.chat_states);
@@ -136,19 +166,18 @@ pub fn message_from_stanza(
     if is_empty && state.is_none() {
         return Ok(Incoming::Nothing(Nothing::Empty));
     }
-    let addressing = &mapping.addressing;
-    let (from, to) = ends(stanza)?;
-    let from = addressing.sip_from_jid(&from, Side::Xmpp).map_err(MessageError::Sender)?;
-    let target = addressing.sip_from_jid(&to, Side::Sip).map_err(MessageError::Recipient)?;
     let call_id = stanza.child_text("thread").filter(|thread| is_call_id(thread));
     let language = language_of(stanza);
-    let (content_type, body) = match state.filter(|_| is_empty) {
+    let (content_type, mut body) = match state.filter(|_| is_empty) {
         Some(state) => (composing::CONTENT_TYPE, Cow::Borrowed(state.document())),
         None => body_for_sip(stanza, &body, mapping),
     };
+    if !prefix.is_empty() {
+        body = Cow::Owned(format!("{prefix}{body}"));
+    }
     let request = Pager {
-        target: &target,
-        from: &from,
+        target,
+        from,
         display_name: nick_of(stanza).map(|nick| one_line(&nick)).as_deref(),
         date: date_of(stanza).as_deref(),
         ids: RequestIds { call_id: call_id.as_deref().unwrap_or(ids.call_id), ..ids },
@@ -162,6 +191,27 @@ pub fn message_from_stanza(
         return Err(MessageError::TooLarge { size: request.size, max: MAX_PAGER });
     }
     Ok(Incoming::Request(Box::new(request)))
+}
+
+/// A MESSAGE with a text of the gateway's own.
+pub fn text_message(
+    from: &str,
+    target: &str,
+    text: &str,
+    ids: RequestIds<'_>,
+) -> Result<OutgoingRequest, MessageError> {
+    Pager {
+        target,
+        from,
+        display_name: None,
+        date: None,
+        ids,
+        subject: None,
+        language: None,
+        content_type: "text/plain;charset=UTF-8",
+        body: text,
+    }
+    .build()
 }
 
 /// The JID of the destination; sips in To forbids the message as it does in the Request-URI (RFC 7247 §8).
