@@ -43,7 +43,7 @@ pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;
 pub use message::{
     Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza, request_between,
-    stanza_between, stanza_from_message, text_message,
+    stanza_from_message, stanza_to, text_message,
 };
 pub use notice::{
     Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender,

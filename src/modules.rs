@@ -21,6 +21,8 @@ pub mod core;
 pub mod dispatcher;
 #[path = "../modules/htable/htable.rs"]
 pub mod htable;
+#[path = "../modules/jabber/jabber.rs"]
+pub mod jabber;
 #[path = "../modules/maxfwd/maxfwd.rs"]
 pub mod maxfwd;
 #[path = "../modules/nathelper/nathelper.rs"]
@@ -62,6 +64,7 @@ pub static ALL: &[&ModuleDef] = &[
     &core::MODULE,
     &dispatcher::MODULE,
     &htable::MODULE,
+    &jabber::MODULE,
     &maxfwd::MODULE,
     &nathelper::MODULE,
     &path::MODULE,

@@ -1,52 +1,29 @@
 //! Between the SIP side and the stream of the XMPP component. It lives on the worker that has the stream.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::relay::{Outbound, Tried};
+use super::delivery::Home;
 use super::rest;
 use super::shared::{Sending, Shared};
-use super::transactions::User;
 use super::worker::Worker;
 use crate::clock;
 use crate::gateway::{
-    Fate, Handover, Incoming, Lanes, MAX_PAGER, MessageError, OutgoingRequest, RequestIds,
-    VIA_RESERVE, error_from_response, failure_from_error, message_from_stanza, notice_from_error,
-    notice_to_sender, receipt_for,
+    Fate, Handover, Incoming, Mapping, MessageError, OutgoingRequest, RequestIds,
+    failure_from_error, message_from_stanza, notice_from_error, notice_to_sender,
 };
 use crate::modules::xmpp::{Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
-use crate::script::engine::Ended;
-use crate::script::error::RouteError;
-use crate::script::export::Kind;
-use crate::script::route::{FromXmpp, Route};
 use crate::script::router::Verdict;
 use crate::sip::Message;
-use crate::sip::transport::{Source, Transport};
 use crate::xmpp::backoff::BackoffConfig;
 use crate::xmpp::iq::{Facts, Responder};
 use crate::xmpp::stream::component::ComponentConfig;
-use crate::xmpp::{Condition, Kind as StanzaKind, Stanza, StanzaError};
-
-/// MESSAGEs that may wait for one recipient, and for all together.
-const LANE: usize = 1000;
-const LANES: usize = 100_000;
-
-/// The table of contacts that messages from XMPP are delivered by.
-const LOCATION: &str = "location";
-
-/// A MESSAGE of ours on the SIP side: made from a stanza, or a notice to a SIP user.
-pub(crate) struct Carried {
-    /// The stanza, whose sender hears of a failure.
-    origin: Option<Stanza>,
-    /// The recipient, who gets one MESSAGE at a time (RFC 3428 §8).
-    lane: String,
-}
+use crate::xmpp::{Kind as StanzaKind, Stanza};
 
 /// Whom to tell of a stanza's fate.
 enum Waiter {
@@ -59,11 +36,11 @@ enum Waiter {
 /// The bridge.
 pub(crate) struct Bridge {
     worker: Weak<Worker>,
+    this: Weak<Self>,
     gateway: Gateway,
     responder: Responder,
     started: Instant,
     handover: RefCell<Handover<Waiter>>,
-    lanes: RefCell<Lanes<Box<Outbound>>>,
     wake: Rc<Notify>,
     closing: Notify,
     /// Dropped once the stream is closed.
@@ -81,17 +58,19 @@ impl Bridge {
             Reply::Queued => config.queue_timeout,
             Reply::HandedOver => config.queue_timeout.min(shared.config.script.deadline * 9 / 10),
         };
-        Rc::new(Self {
+        let handover = Handover::new(&config.xmpp_domain, config.queue, timeout);
+        let name = config.name.clone();
+        Rc::new_cyclic(|this| Self {
             worker,
+            this: this.clone(),
             responder: Responder {
-                name: config.name.clone(),
+                name,
                 features: Vec::new(),
                 software: "sipjab".to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
             started: clock::now(),
-            handover: RefCell::new(Handover::new(&config.xmpp_domain, config.queue, timeout)),
-            lanes: RefCell::new(Lanes::new(LANE, LANES)),
+            handover: RefCell::new(handover),
             wake: Rc::default(),
             closing: Notify::new(),
             closed: RefCell::default(),
@@ -128,7 +107,7 @@ impl Bridge {
 
     /// Nothing waits, on either side.
     pub(super) fn is_idle(&self) -> bool {
-        self.handover.borrow().is_idle() && self.lanes.borrow().is_empty()
+        self.handover.borrow().is_idle()
     }
 
     /// Queues a stanza; false when there is no room.
@@ -153,13 +132,6 @@ impl Bridge {
         self.handover.borrow_mut().push(clock::now(), stanza, waiter)
     }
 
-    /// Returns a stanza to its sender with an error, unless it is one itself.
-    pub(super) fn return_error(&self, stanza: &Stanza, error: &StanzaError) {
-        if let Some(reply) = error.reply_to(stanza) {
-            self.reply(reply);
-        }
-    }
-
     fn reply(&self, bytes: Vec<u8>) {
         if !self.handover.borrow_mut().push_reply(bytes) {
             tracing::warn!("a reply to an XMPP user was dropped: too many wait");
@@ -167,112 +139,9 @@ impl Bridge {
         self.wake.notify_one();
     }
 
-    /// Delivers the MESSAGE of an XMPP route as the script left it.
-    pub(super) fn deliver_route(&self, route: &mut Route) -> Result<(), RouteError> {
-        let Some(xmpp) = route.xmpp.as_ref().filter(|xmpp| !xmpp.is_refused && !route.is_relayed)
-        else {
-            let reason = "the message has met its fate already";
-            return Err(RouteError::State { function: "t_relay", reason });
-        };
-        let mut message = route.message.clone();
-        if !route.path.is_empty() {
-            message.prepend_header("Route", &route.path)?;
-        }
-        self.deliver(message, route.destination.as_deref(), Some(xmpp.stanza.clone()));
-        Ok(())
-    }
-
-    /// Sends a MESSAGE: to `destination`, else the outbound proxy, else where its Request-URI leads.
-    fn deliver(&self, message: Message, destination: Option<&str>, origin: Option<Stanza>) {
-        let next_hop = destination.or(self.gateway.config.outbound_proxy.as_deref());
-        let next_hop = next_hop.unwrap_or(message.request_uri()).to_owned();
-        let lane = message.to().map(|to| to.uri.to_owned()).unwrap_or_default();
-        let carried = Rc::new(Carried { origin, lane });
-        let user = User::Bridge(carried.clone());
-        let needs_stream = message.to_bytes().len() + VIA_RESERVE > MAX_PAGER;
-        let outbound =
-            Box::new(Outbound { needs_stream, ..Outbound::new(message, next_hop, user) });
-        let pushed = self.lanes.borrow_mut().push(&carried.lane, outbound);
-        match pushed {
-            Ok(Some(outbound)) => self.start(outbound, &carried.lane),
-            Ok(None) => {}
-            Err(_) => self.fail(&carried, Condition::ResourceConstraint, "too many messages wait"),
-        }
-    }
-
-    /// Begins with one MESSAGE of a lane, and with the next when that one cannot even begin.
-    fn start(&self, outbound: Box<Outbound>, lane: &str) {
-        let Some(worker) = self.worker.upgrade() else { return };
-        let mut next = Some(outbound);
-        while let Some(outbound) = next.take() {
-            let user = outbound.user.clone();
-            match worker.try_send_out(outbound) {
-                Ok(()) => return,
-                Err(Tried::Failed(error)) => {
-                    self.report(&user, &error);
-                    next = self.lanes.borrow_mut().done(lane);
-                }
-                Err(Tried::MustWait(outbound)) => {
-                    let (worker, lane) = (worker.clone(), lane.to_owned());
-                    tokio::task::spawn_local(async move {
-                        let Err(error) = worker.send_out(&outbound).await else { return };
-                        let Some(bridge) = &worker.bridge else { return };
-                        bridge.report(&user, &error);
-                        bridge.leave(&lane);
-                    });
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Lets the next MESSAGE of a lane begin.
-    fn leave(&self, lane: &str) {
-        let next = self.lanes.borrow_mut().done(lane);
-        if let Some(next) = next {
-            self.start(next, lane);
-        }
-    }
-
-    /// Tells of a MESSAGE that could not leave.
-    fn report(&self, user: &User, error: &RouteError) {
-        let User::Bridge(carried) = user else { return };
-        let (code, reason) = error.status();
-        tracing::debug!(%error, "a message to SIP cannot leave");
-        self.tell(carried, code, reason, None);
-    }
-
-    /// Takes the final response to a MESSAGE.
-    pub(super) fn finish(&self, carried: &Carried, code: u16, reason: &str, contact: Option<&str>) {
-        self.tell(carried, code, reason, contact);
-        self.leave(&carried.lane);
-    }
-
-    fn tell(&self, carried: &Carried, code: u16, reason: &str, contact: Option<&str>) {
-        let Some(stanza) = &carried.origin else {
-            if code >= 300 {
-                tracing::info!(code, "a notice was not delivered");
-            }
-            return;
-        };
-        match error_from_response(code, reason, contact, &self.gateway.mapping) {
-            Some(error) => self.return_error(stanza, &error),
-            // RFC 3428 §7: 202 says that somebody else will deliver it.
-            None if code == 200 => {
-                if let Some(worker) = self.worker.upgrade()
-                    && let Some(receipt) = receipt_for(stanza, &worker.shared.unique_id())
-                {
-                    self.reply(receipt);
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn fail(&self, carried: &Carried, condition: Condition, text: &str) {
-        if let Some(stanza) = &carried.origin {
-            self.return_error(stanza, &StanzaError::from(condition).with_text(text));
-        }
+    /// Ourselves, as what stanzas come from.
+    fn home(&self) -> Rc<dyn Home> {
+        self.this.upgrade().expect("whoever calls a bridge holds it")
     }
 
     fn handle_message(&self, stanza: Stanza) {
@@ -280,71 +149,14 @@ impl Bridge {
         let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
         let ids = RequestIds { tag: &tag, call_id: &call_id, cseq: 1 };
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
-            Ok(Incoming::Request(request)) => self.run_message_route(&worker, *request, stanza),
+            Ok(Incoming::Request(request)) => {
+                worker.deliver_stanza(*request, stanza, &self.home(), None, true);
+            }
             Ok(Incoming::Error { error, .. }) => {
                 self.notify(notice_from_error(&stanza, &error, ids, &self.gateway.mapping));
             }
             Ok(Incoming::Nothing(_)) => {}
-            Err(error) => self.return_error(&stanza, &error.stanza_error()),
-        }
-    }
-
-    fn run_message_route(&self, worker: &Rc<Worker>, request: OutgoingRequest, stanza: Stanza) {
-        let kind = Kind::XmppMessage;
-        if worker.shared.is_draining() {
-            let error = StanzaError::from(Condition::ServiceUnavailable).with_text("going down");
-            return self.return_error(&stanza, &error);
-        }
-        if !worker.script.current.borrow().has_route(kind.function()) {
-            return self.deliver_by_default(worker, request.message, Some(stanza));
-        }
-        let any = SocketAddr::from(([0, 0, 0, 0], 0));
-        let source = Source::new(Transport::Tcp, any, any);
-        let deadline = clock::now() + worker.shared.config.script.deadline;
-        let mut route = Route::new(kind, request.message, source, None, worker.clone(), deadline);
-        route.xmpp = Some(FromXmpp { stanza: stanza.clone(), is_refused: false });
-        let router = worker.clone();
-        worker.run_route(Box::new(route), move |ended| {
-            if let Some(bridge) = &router.bridge {
-                bridge.finish_message_route(ended, &stanza);
-            }
-        });
-    }
-
-    /// What `lookup("location"); t_relay();` would do.
-    fn deliver_by_default(&self, worker: &Worker, mut message: Message, origin: Option<Stanza>) {
-        let contact = worker.best_contact(LOCATION, message.request_uri());
-        let mut destination = None;
-        if let Some(contact) = contact
-            && message.set_request_uri(&contact.uri).is_ok()
-            && (contact.path.is_empty() || message.prepend_header("Route", &contact.path).is_ok())
-        {
-            destination = Some(contact.destination.unwrap_or(contact.uri).to_string());
-        }
-        self.deliver(message, destination.as_deref(), origin);
-    }
-
-    /// Sees to it that a message that the script left without a fate returns to its sender.
-    fn finish_message_route(&self, (route, result): Ended, stanza: &Stanza) {
-        let is_open = |r: &Route| {
-            !r.is_relayed && !r.is_dropped && !r.xmpp.as_ref().is_some_and(|xmpp| xmpp.is_refused)
-        };
-        let is_open = route.as_deref().is_none_or(is_open);
-        match result {
-            Err(error) => {
-                let (status, reason) = error.status();
-                tracing::warn!(%error, status, "xmpp_message_route failed");
-                let error = error_from_response(status, reason, None, &self.gateway.mapping);
-                if let Some(error) = error.filter(|_| is_open) {
-                    self.return_error(stanza, &error);
-                }
-            }
-            Ok(()) if is_open => {
-                tracing::warn!("xmpp_message_route left a message without a fate");
-                let error = StanzaError::from(Condition::ServiceUnavailable);
-                self.return_error(stanza, &error.with_text("no route takes this message"));
-            }
-            Ok(()) => {}
+            Err(error) => self.home().return_error(&stanza, &error.stanza_error()),
         }
     }
 
@@ -352,7 +164,7 @@ impl Bridge {
     fn notify(&self, notice: Result<OutgoingRequest, MessageError>) {
         let Some(worker) = self.worker.upgrade() else { return };
         match notice {
-            Ok(notice) => self.deliver_by_default(&worker, notice.message, None),
+            Ok(notice) => worker.deliver_by_default(notice.message, None, &self.home()),
             Err(error) => tracing::info!(%error, "a failure cannot be told to its SIP user"),
         }
     }
@@ -392,6 +204,20 @@ impl Bridge {
                 self.notify(notice_to_sender(&request, &verdict.reason, &text, ids, mapping));
             }
         }
+    }
+}
+
+impl Home for Bridge {
+    fn mapping(&self) -> &Mapping {
+        &self.gateway.mapping
+    }
+
+    fn outbound_proxy(&self) -> Option<&str> {
+        self.gateway.config.outbound_proxy.as_deref()
+    }
+
+    fn reply(&self, bytes: Vec<u8>) {
+        Bridge::reply(self, bytes);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::accounts::{Jabber, Ordered};
 use super::owners::Owners;
 use super::refusals::Refusals;
 use super::registrar::Locations;
@@ -28,6 +29,8 @@ pub enum Mail {
     Message(Bytes, Source),
     /// A stanza for the worker that has the stream.
     Stanza(Box<Sending>),
+    /// An order for an account of the addressee's.
+    Account(Box<Ordered>),
     /// The script has changed and is sound; the sender is dropped once it runs.
     Script(Arc<Sources>, mpsc::Sender<()>),
     /// Finish what runs; the sender is dropped once that is done.
@@ -74,6 +77,8 @@ pub struct Shared {
     pub locations: Locations,
     /// The XMPP side.
     pub xmpp: Option<Attached>,
+    /// The accounts of SIP users.
+    pub jabber: Option<Jabber>,
     /// Where we listen, ports as they are.
     pub listeners: Vec<(Transport, SocketAddr)>,
     /// No new work is taken.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ahash::AHashMap;
 
 use self::rooms::Room;
-use super::{OutgoingStanza, Ser};
+use super::Ser;
 use crate::xmpp::{FullJid, Jid, Stanza};
 
 pub use texts::Text;
@@ -43,13 +43,18 @@ pub enum Wish {
     /// Be no longer.
     Offline,
     /// Write to a person.
-    Send(OutgoingStanza),
+    Send {
+        /// Whom.
+        to: Jid,
+        /// What.
+        stanza: Vec<u8>,
+    },
     /// Write to a room.
     Say {
         /// The room's bare JID.
         room: Jid,
         /// What is said.
-        stanza: OutgoingStanza,
+        stanza: Vec<u8>,
     },
     /// Join a room.
     Join {
@@ -340,7 +345,7 @@ impl<W> Account<W> {
     fn fulfil(&mut self, now: Instant, order: Order<W>) -> Option<Order<W>> {
         match &order.wish {
             Wish::Online => self.actions.push_back(Action::Done(order.waiter)),
-            Wish::Send(stanza) => match self.readiness(&stanza.to) {
+            Wish::Send { to, .. } => match self.readiness(to) {
                 Ok(true) => self.send(order),
                 Ok(false) => return Some(order),
                 Err(text) => self.fail(order, text),
@@ -364,10 +369,10 @@ impl<W> Account<W> {
     }
 
     fn send(&mut self, order: Order<W>) {
-        let (Wish::Send(stanza) | Wish::Say { stanza, .. }) = order.wish else { return };
+        let (Wish::Send { stanza, .. } | Wish::Say { stanza, .. }) = order.wish else { return };
         self.tokens += 1;
         self.sent.insert(self.tokens, (order.waiter, order.address));
-        self.actions.push_back(Action::Send(Some(self.tokens), stanza.bytes));
+        self.actions.push_back(Action::Send(Some(self.tokens), stanza));
     }
 
     /// Whether a user may be written to now; false while his transport is on its way.

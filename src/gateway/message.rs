@@ -79,33 +79,48 @@ pub fn stanza_from_message(
 ) -> Result<Outgoing, MessageError> {
     let to = recipient(request, mapping)?;
     let from = sender(request, mapping)?;
-    stanza_between(request, from, to, mapping.im_type, unique, mapping)
+    Ok(match written(request, Some(&from), &to, mapping.im_type, unique, mapping)? {
+        Some((bytes, id)) => Outgoing::Stanza(OutgoingStanza { bytes, id, to, from }),
+        None => Outgoing::Nothing(Nothing::Empty),
+    })
 }
 
-/// The stanza for a MESSAGE request whose sender and recipient are known, as with an account of the sender's own. The
-/// rest is as [`stanza_from_message`] has it.
-pub fn stanza_between(
+/// The stanza for a MESSAGE request to `to` on the stream of the sender's own account, which says by itself who writes.
+/// `None` when there is nothing to say. The rest is as [`stanza_from_message`] has it.
+pub fn stanza_to(
     request: &Message,
-    from: Jid,
-    to: Jid,
+    to: &Jid,
     im_type: ImType,
     unique: &str,
     mapping: &Mapping,
-) -> Result<Outgoing, MessageError> {
+) -> Result<Option<Vec<u8>>, MessageError> {
+    let written = written(request, None, to, im_type, unique, mapping)?;
+    Ok(written.map(|(bytes, _)| bytes))
+}
+
+/// The bytes of a stanza, and its `id`.
+fn written(
+    request: &Message,
+    from: Option<&Jid>,
+    to: &Jid,
+    im_type: ImType,
+    unique: &str,
+    mapping: &Mapping,
+) -> Result<Option<(Vec<u8>, String)>, MessageError> {
     let content_type = request.content_type();
     let encoding = request.text(HeaderId::ContentEncoding);
     let content = Content::parse(request.body(), content_type.as_deref(), encoding.as_deref())?;
     let subject = subject(request, &content);
     if content.is_empty() && subject.is_none() {
-        return Ok(Outgoing::Nothing(Nothing::Empty));
+        return Ok(None);
     }
     let id = stanza_id(request, unique);
     let call_id = request.call_id().map_err(|_| MessageError::BadHeader { header: "Call-ID" })?;
     let language = request.text(HeaderId::ContentLanguage);
     let nick = display_name(request);
     let envelope = Envelope {
-        to: &to,
-        from: &from,
+        to,
+        from,
         id: &id,
         thread: &xml_text(call_id),
         subject: subject.as_deref(),
@@ -123,7 +138,7 @@ pub fn stanza_between(
     if bytes.len() > mapping.max_stanza {
         return Err(MessageError::TooLarge { size: bytes.len(), max: mapping.max_stanza });
     }
-    Ok(Outgoing::Stanza(OutgoingStanza { bytes, id, to, from }))
+    Ok(Some((bytes, id)))
 }
 
 /// The MESSAGE for a `<message/>` (RFC 7572 §4, Table 1).

@@ -28,6 +28,12 @@ pub struct FromXmpp {
     pub stanza: Stanza,
     /// An error went back to its sender.
     pub is_refused: bool,
+    /// The SIP user whose Jabber account it came to, `sip:user@host`; none when it came to the component.
+    pub account: Option<Rc<str>>,
+    /// Its sender hears of a failure.
+    pub bounces: bool,
+    /// What the server knows it by.
+    pub home: Rc<dyn std::any::Any>,
 }
 
 /// What the credentials of a request have shown: `www_authorize` and its kind.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::error::RouteError;
 use super::route::{Route, Target};
-use crate::gateway::OutgoingStanza;
+use crate::gateway::{OutgoingStanza, Wish};
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
 use crate::sip::transport::Source;
@@ -60,6 +60,19 @@ pub struct Saving<'a> {
     pub replaces_all: bool,
 }
 
+/// What a script wants of the Jabber account of a SIP user.
+#[derive(Clone, Debug)]
+pub struct AccountOrder {
+    /// The SIP user, `sip:user@host`.
+    pub sip_id: String,
+    /// What is wanted.
+    pub wish: Wish,
+    /// The SIP URI that the user wrote to; empty when he wrote to nobody.
+    pub address: String,
+    /// The verdict tells the order's fate, else that it was taken.
+    pub waits: bool,
+}
+
 /// The server as a route sees it. Functions act when they are called.
 pub trait Router {
     /// Replies without a transaction (RFC 3261 §8.2.7). An ACK is never answered.
@@ -102,6 +115,9 @@ pub trait Router {
         stanza: OutgoingStanza,
         wants_hand_over: bool,
     ) -> Waiting<Verdict>;
+
+    /// Gives an order to the Jabber account of a SIP user.
+    fn order_account(&self, order: AccountOrder) -> Waiting<Verdict>;
 
     /// Returns the stanza of an XMPP route to its sender with an error.
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError>;

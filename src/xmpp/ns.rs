@@ -52,6 +52,11 @@ pub const MUC: &str = "http://jabber.org/protocol/muc";
 /// XEP-0045 §16.5: what rooms tell occupants.
 pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 
+/// XEP-0045 §16.6: what owners tell rooms.
+pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
+/// XEP-0004 forms.
+pub const DATA_FORMS: &str = "jabber:x:data";
+
 /// The content namespace of a stream: what its stanzas are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ContentNamespace {

@@ -35,6 +35,7 @@ mod failover;
 mod forking;
 mod guards;
 mod iq;
+mod jabber;
 mod messages;
 mod nat;
 mod peers_alone;

@@ -87,6 +87,11 @@ impl XmppServer {
         };
     }
 
+    /// Makes an account with the password of all; Prosody alone can.
+    pub(crate) fn add_account(&self, user: &str) {
+        prosody::add_account(self, user, SECRET);
+    }
+
     /// Kills the server; its ports and data stay reserved.
     pub(crate) fn stop(&mut self) {
         self.processes.clear();

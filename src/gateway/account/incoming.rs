@@ -22,7 +22,7 @@ impl<W> Account<W> {
     fn is_own(&self, stanza: &Stanza) -> bool {
         match (stanza.from_jid(), &self.jid) {
             (None, _) => true,
-            (Some(Ok(from)), Some(own)) => from == Jid::from(own.to_bare()),
+            (Some(Ok(from)), Some(own)) => from == own.to_bare(),
             _ => false,
         }
     }

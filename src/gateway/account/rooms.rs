@@ -65,6 +65,21 @@ impl<W> Room<W> {
         })
     }
 
+    /// Takes a new room as it is.
+    fn accepting(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes)
+            .start("iq")
+            .attr("type", "set")
+            .attr("to", self.jid.as_str())
+            .attr("id", "sipjab-room")
+            .start_in("query", ns::MUC_OWNER)
+            .start_in("x", ns::DATA_FORMS)
+            .attr("type", "submit")
+            .finish();
+        bytes
+    }
+
     fn presence(&self, inside: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes);
@@ -160,9 +175,12 @@ impl<W> Account<W> {
                 if let Some(nick) = nick {
                     nick.clone_into(&mut room.nick);
                 }
+                // XEP-0045 §10.1.2: nobody else comes in before the owner is content.
+                let accepting = has_status(stanza, "201").then(|| room.accepting());
                 if let State::Joining(order) = std::mem::replace(&mut room.state, State::Joined) {
                     self.actions.push_back(Action::Done(order.waiter));
                 }
+                accepting.into_iter().for_each(|bytes| self.write(bytes));
                 self.flush(now);
             }
             _ => {}

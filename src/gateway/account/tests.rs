@@ -15,11 +15,8 @@ fn room() -> Jid {
     jid::parse("chatting@conference.x.com").unwrap()
 }
 
-fn stanza(to: &str) -> OutgoingStanza {
-    let to = jid::parse(to).unwrap();
-    let from = jid::parse("joe@x.com").unwrap();
-    let bytes = format!("<message to='{to}'/>").into_bytes();
-    OutgoingStanza { bytes, id: "1".into(), to, from }
+fn stanza(to: &str) -> Vec<u8> {
+    format!("<message to='{to}'/>").into_bytes()
 }
 
 impl Play {
@@ -58,7 +55,8 @@ impl Play {
     }
 
     fn writes(&mut self, waiter: &'static str, to: &str) -> &mut Self {
-        self.wants(waiter, Wish::Send(stanza(to)), "sip:there")
+        let wish = Wish::Send { to: jid::parse(to).unwrap(), stanza: stanza(to) };
+        self.wants(waiter, wish, "sip:there")
     }
 
     fn joins(&mut self) -> &mut Self {
@@ -242,6 +240,23 @@ fn a_room_is_joined_spoken_in_and_left() {
                        done(exit) notice(InfJconfExit sip:room)
         0 s message taken
         ",
+    );
+}
+
+/// XEP-0045 §10.1.2: a room of Prosody's or ejabberd's stays locked until its owner says something.
+#[test]
+fn a_room_that_is_new_is_taken_as_it_is() {
+    let mut play = Play::online();
+    play.joins().lines.clear();
+    play.hears(
+        "<presence from='chatting@conference.x.com/bob'><x \
+         xmlns='http://jabber.org/protocol/muc#user'><status code='201'/></x></presence>",
+    );
+    play.reads(
+        "0 s presence taken done(join)
+         --> <iq type='set' to='chatting@conference.x.com' id='sipjab-room'>
+         <query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data'
+         type='submit'/></query></iq>",
     );
 }
 

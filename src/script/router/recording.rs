@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Router, Saving, Verdict, Waiting};
+use super::{AccountOrder, Router, Saving, Verdict, Waiting};
 use crate::clock;
-use crate::gateway::OutgoingStanza;
+use crate::gateway::{OutgoingStanza, Wish};
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{FromXmpp, Route, Target};
@@ -135,6 +135,24 @@ impl Router for Recording {
         }))
     }
 
+    fn order_account(&self, order: AccountOrder) -> Waiting<Verdict> {
+        let AccountOrder { sip_id, wish, address, waits } = order;
+        let wish = match wish {
+            Wish::Online => "online".to_owned(),
+            Wish::Offline => "offline".to_owned(),
+            Wish::Send { to, .. } => format!("send {to}"),
+            Wish::Say { room, .. } => format!("say {room}"),
+            Wish::Join { room, nick } => format!("join {room}/{nick}"),
+            Wish::Exit { room } => format!("exit {room}"),
+        };
+        self.note(format!("account {sip_id} {wish} from {address:?} waits {waits}"));
+        let verdict = self.verdict.borrow().clone();
+        self.later(verdict.unwrap_or_else(|| match waits {
+            true => Verdict::new(200, "OK"),
+            false => Verdict::new(202, "Accepted"),
+        }))
+    }
+
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError> {
         if let Some(xmpp) = &mut route.xmpp {
             xmpp.is_refused = true;
@@ -223,6 +241,12 @@ pub(crate) fn message_route(router: &Rc<Recording>) -> Box<Route> {
 pub(crate) fn stanza_route(stanza: Stanza, router: &Rc<Recording>) -> Box<Route> {
     let message = request("MESSAGE", "sip:juliet@sip.example", "");
     let mut route = route(Kind::XmppMessage, message, router);
-    route.xmpp = Some(FromXmpp { stanza, is_refused: false });
+    route.xmpp = Some(FromXmpp {
+        stanza,
+        is_refused: false,
+        account: None,
+        bounces: true,
+        home: Rc::new(()),
+    });
     route
 }

@@ -9,11 +9,8 @@ use crate::process::{Process, find};
 pub(super) fn start(server: &XmppServer) -> Process {
     let config = server.folder().join("prosody.cfg.lua");
     fs::write(&config, server.fill(include_str!("prosody.cfg.lua"))).unwrap();
-    let accounts = server.folder().join("data/xmpp%2eexample/accounts");
-    fs::create_dir_all(&accounts).unwrap();
     for user in USERS {
-        let account = format!("return {{ [\"password\"] = \"{SECRET}\" }};\n");
-        fs::write(accounts.join(format!("{user}.dat")), account).unwrap();
+        add_account(server, user, SECRET);
     }
     let mut command = Command::new(find("prosody", "prosody"));
     command.arg("-F").arg("--config").arg(&config).current_dir(server.folder());
@@ -21,4 +18,12 @@ pub(super) fn start(server: &XmppServer) -> Process {
     process.wait_for("Activated service 'c2s'");
     process.wait_for("Activated service 'component'");
     process
+}
+
+/// Makes an account, also while the server runs.
+pub(super) fn add_account(server: &XmppServer, user: &str, password: &str) {
+    let accounts = server.folder().join("data/xmpp%2eexample/accounts");
+    fs::create_dir_all(&accounts).unwrap();
+    let account = format!("return {{ [\"password\"] = \"{password}\" }};\n");
+    fs::write(accounts.join(format!("{user}.dat")), account).unwrap();
 }
