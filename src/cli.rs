@@ -3,6 +3,7 @@
 mod check;
 mod logging;
 mod run;
+mod user;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ Examples:
   sipjab run -c gate.toml --log debug
   sipjab check                     check ./sipjab.toml and its route script
   sipjab check new-route.rhai      check a script before it takes the place of the old one
+  sipjab user add sip:joe@sip.example joe
 
 Configuration:
   --config FILE, else ./sipjab.toml, else /etc/sipjab/sipjab.toml.
@@ -46,6 +48,7 @@ struct Cli {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    User(user::UserCommand),
 }
 
 /// Which configuration to use.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
+        Command::User(user) => user.execute(),
     }
 }
 
@@ -104,6 +108,8 @@ mod tests {
             "sipjab run --config sipjab.toml --log debug",
             "sipjab check",
             "sipjab check -c sipjab.toml route.rhai",
+            "sipjab user -c sipjab.toml add sip:joe@sip.example joe",
+            "sipjab user verify",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
