@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
+use sha2::{Digest, Sha256};
 
 use crate::config::Secret;
 use crate::config::value::{bounded, ranged, seconds};
@@ -48,7 +49,8 @@ pub struct Config {
     /// `profile`: `rfc`, or `ser` for the habits of SER's module: resource `serXjab`, success as soon as a message is taken,
     /// everybody may see the account's presence, TLS where it is offered. Default `rfc`.
     pub profile: Profile,
-    /// `resource`: of every account. Default `sipjab`; `serXjab` with `profile = "ser"`.
+    /// `resource`: of every account. Default a word for each SIP user, so that two may share an account; `serXjab` with
+    /// `profile = "ser"`.
     pub resource: Option<String>,
     /// `priority`: of every account's presence, −128 to 127. Default 9, so that messages come here.
     pub priority: i8,
@@ -214,10 +216,16 @@ impl Config {
         })
     }
 
-    /// The resource of accounts.
-    pub fn resource(&self) -> &str {
-        let usual = if self.profile == Profile::Ser { SER_RESOURCE } else { "sipjab" };
-        self.resource.as_deref().unwrap_or(usual)
+    /// The resource of a SIP user's account: his own, so that two who share an account do not push each other out.
+    pub fn resource(&self, sip_id: &str) -> String {
+        match (&self.resource, self.profile) {
+            (Some(resource), _) => resource.clone(),
+            (None, Profile::Ser) => SER_RESOURCE.to_owned(),
+            (None, Profile::Rfc) => {
+                let hash = Sha256::digest(sip_id.as_bytes());
+                format!("sipjab-{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2])
+            }
+        }
     }
 
     /// What success means.

@@ -118,12 +118,19 @@ fn without_jdomain_the_module_is_off() {
 #[test]
 fn the_profile_of_ser_has_its_habits() {
     let ser = jabber("profile = 'ser'\njaddress = 'jab.x.com'").config;
-    assert_eq!((ser.resource(), ser.priority, ser.tls()), ("serXjab", 9, TlsName::WhereOffered));
+    assert_eq!(
+        (&*ser.resource("sip:joe@x"), ser.priority, ser.tls()),
+        ("serXjab", 9, TlsName::WhereOffered)
+    );
     assert!(ser.settings().approves);
     assert_eq!(ser.account("joe"), ("joe", "jab.x.com"));
     assert_eq!(ser.account("joe@y.com"), ("joe", "y.com"));
     let rfc = jabber("").config;
-    assert_eq!((rfc.resource(), rfc.tls()), ("sipjab", TlsName::Required));
+    assert_eq!(
+        (rfc.resource("sip:joe@x"), rfc.tls()),
+        (rfc.resource("sip:joe@x"), TlsName::Required)
+    );
+    assert_ne!(rfc.resource("sip:joe@x"), rfc.resource("sip:ann@x"));
     assert!(!rfc.settings().approves);
 }
 

@@ -311,7 +311,7 @@ impl Login {
         })?;
         self.keys.replace(None);
         self.refused.replace(Some((user.clone(), clock::now())));
-        Ok(jabber.link(&user.jab_id, &password))
+        Ok(jabber.link(&user, &password))
     }
 
     async fn carry(

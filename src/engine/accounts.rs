@@ -19,7 +19,7 @@ use crate::net::tls::{TlsError, for_xmpp};
 use crate::net::xmpp::client::ClientLink;
 use crate::script::router::{AccountOrder, Verdict, Waiting};
 use crate::store::Store;
-use crate::store::users::Users;
+use crate::store::users::{User, Users};
 use crate::xmpp::stream::client::{ClientConfig, Security};
 
 /// What all accounts share.
@@ -53,12 +53,12 @@ impl Jabber {
         &self.users
     }
 
-    /// How the account with this name and password reaches its server.
-    pub fn link(&self, jab_id: &str, password: &str) -> ClientLink {
+    /// How the account of a user reaches its server.
+    pub fn link(&self, user: &User, password: &str) -> ClientLink {
         let config = &self.config;
-        let (username, domain) = config.account(jab_id);
+        let (username, domain) = config.account(&user.jab_id);
         let mut client = ClientConfig::new(username, domain, password);
-        client.resource = Some(config.resource().to_owned());
+        client.resource = Some(config.resource(&user.sip_id));
         client.priority = config.priority;
         client.security = match config.tls() {
             TlsName::Required => Security::Required,

@@ -36,6 +36,7 @@ mod forking;
 mod guards;
 mod iq;
 mod jabber;
+mod jabber_users;
 mod messages;
 mod nat;
 mod peers_alone;

@@ -61,7 +61,7 @@ async fn fault(jabber: &Jabber, resolver: Option<&Resolver>, user: &User) -> Opt
         Ok(password) => password,
         Err(error) => return Some(error.to_string()),
     };
-    let mut link = jabber.link(&user.jab_id, &password);
+    let mut link = jabber.link(user, &password);
     // The account may be in use: nothing is taken away from it, and no message comes here.
     link.client.resource = None;
     link.client.priority = -1;

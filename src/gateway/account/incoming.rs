@@ -29,7 +29,11 @@ impl<W> Account<W> {
 
     fn handle_iq(&mut self, now: Instant, stanza: &Stanza) -> bool {
         let Some(items) = roster::read(stanza).filter(|_| self.is_own(stanza)) else {
-            return matches!(stanza.type_attribute().as_deref(), Some("result" | "error"));
+            let is_answer = matches!(stanza.type_attribute().as_deref(), Some("result" | "error"));
+            if is_answer {
+                self.handle_room_answer(now, stanza);
+            }
+            return is_answer;
         };
         let is_push = stanza.type_attribute().as_deref() == Some("set");
         self.has_roster = true;

@@ -5,6 +5,9 @@ use std::time::Instant;
 use super::{Account, Action, Order, Text};
 use crate::xmpp::{Jid, Stanza, StanzaError, Writer, ns};
 
+/// The id of what the owner of a new room says.
+const ACCEPTING_ID: &str = "sipjab-room";
+
 /// One room.
 #[derive(Debug)]
 pub(super) struct Room<W> {
@@ -72,7 +75,7 @@ impl<W> Room<W> {
             .start("iq")
             .attr("type", "set")
             .attr("to", self.jid.as_str())
-            .attr("id", "sipjab-room")
+            .attr("id", ACCEPTING_ID)
             .start_in("query", ns::MUC_OWNER)
             .start_in("x", ns::DATA_FORMS)
             .attr("type", "submit")
@@ -176,16 +179,33 @@ impl<W> Account<W> {
                     nick.clone_into(&mut room.nick);
                 }
                 // XEP-0045 §10.1.2: nobody else comes in before the owner is content.
-                let accepting = has_status(stanza, "201").then(|| room.accepting());
-                if let State::Joining(order) = std::mem::replace(&mut room.state, State::Joined) {
-                    self.actions.push_back(Action::Done(order.waiter));
+                if has_status(stanza, "201") {
+                    let bytes = room.accepting();
+                    self.write(bytes);
+                } else {
+                    self.enter_room(now, &bare);
                 }
-                accepting.into_iter().for_each(|bytes| self.write(bytes));
-                self.flush(now);
             }
             _ => {}
         }
         true
+    }
+
+    /// Takes an answer, if it is that of a room to its owner.
+    pub(super) fn handle_room_answer(&mut self, now: Instant, stanza: &Stanza) {
+        if stanza.id().as_deref() == Some(ACCEPTING_ID)
+            && let Some(Ok(from)) = stanza.from_jid()
+        {
+            self.enter_room(now, &from);
+        }
+    }
+
+    fn enter_room(&mut self, now: Instant, jid: &Jid) {
+        let Some(room) = self.rooms.get_mut(jid) else { return };
+        if let State::Joining(order) = std::mem::replace(&mut room.state, State::Joined) {
+            self.actions.push_back(Action::Done(order.waiter));
+        }
+        self.flush(now);
     }
 
     /// Forgets a room, and tells who joined it or was in it.

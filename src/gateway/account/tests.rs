@@ -252,11 +252,13 @@ fn a_room_that_is_new_is_taken_as_it_is() {
         "<presence from='chatting@conference.x.com/bob'><x \
          xmlns='http://jabber.org/protocol/muc#user'><status code='201'/></x></presence>",
     );
+    play.hears("<iq type='result' id='sipjab-room' from='chatting@conference.x.com'/>");
     play.reads(
-        "0 s presence taken done(join)
+        "0 s presence taken
          --> <iq type='set' to='chatting@conference.x.com' id='sipjab-room'>
          <query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data'
-         type='submit'/></query></iq>",
+         type='submit'/></query></iq>
+         0 s iq taken done(join)",
     );
 }
 

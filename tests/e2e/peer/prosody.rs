@@ -8,7 +8,11 @@ use crate::process::{Process, find};
 
 pub(super) fn start(server: &XmppServer) -> Process {
     let config = server.folder().join("prosody.cfg.lua");
-    fs::write(&config, server.fill(include_str!("prosody.cfg.lua"))).unwrap();
+    let mut text = server.fill(include_str!("prosody.cfg.lua"));
+    if let Some(certificate) = &server.certificate {
+        text = with_tls(server, &text, certificate);
+    }
+    fs::write(&config, text).unwrap();
     for user in USERS {
         add_account(server, user, SECRET);
     }
@@ -18,6 +22,24 @@ pub(super) fn start(server: &XmppServer) -> Process {
     process.wait_for("Activated service 'c2s'");
     process.wait_for("Activated service 'component'");
     process
+}
+
+/// The same configuration, but that everybody needs TLS.
+fn with_tls(server: &XmppServer, text: &str, certificate: &str) -> String {
+    let file = server.folder().join("server.pem");
+    fs::write(&file, certificate).unwrap();
+    let (file, port) = (file.display(), server.direct_port);
+    text.replace("c2s_require_encryption = false", "c2s_require_encryption = true")
+        .replace("allow_unencrypted_plain_auth = true", "allow_unencrypted_plain_auth = false")
+        .replace("\"s2s\", \"tls\"", "\"s2s\"")
+        .replace("\"ping\", ", "\"ping\", \"tls\", ")
+        .replace(
+            "VirtualHost",
+            &format!(
+                "ssl = {{ certificate = \"{file}\"; key = \"{file}\" }}\n\
+                 c2s_direct_tls_ports = {{ {port} }}\nVirtualHost"
+            ),
+        )
 }
 
 /// Makes an account, also while the server runs.
