@@ -34,6 +34,7 @@ pub use composing::Composing;
 pub use condition::{ErrorMap, Scope};
 pub use content::{ACCEPT, Content, ContentError};
 pub use cpim::Cpim;
+pub use delay::sip_date;
 pub use dialect::{Addressing, Dialect, Kamailio, Side};
 pub use envelope::receipt_for;
 pub use error::MessageError;

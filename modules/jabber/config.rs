@@ -83,6 +83,10 @@ pub struct Config {
     pub approve: Option<bool>,
     /// `carbons`: what comes to the user's other clients, and what they send, is seen on his phones (XEP-0280). Default true.
     pub carbons: bool,
+    /// `always_online`: every account whose row counts is online from the start, and `cache_time` means nothing.
+    ///
+    /// Default false: the script says who is.
+    pub always_online: bool,
     /// `logout_on_undeliverable`: an account goes offline when a message cannot be delivered to its user, as in SER.
     ///
     /// Default false.
@@ -134,6 +138,7 @@ impl Default for Config {
             reply: None,
             approve: None,
             carbons: true,
+            always_online: false,
             logout_on_undeliverable: false,
             queue: 100,
             max_rooms: 12,
@@ -194,7 +199,7 @@ impl Config {
     pub fn settings(&self) -> AccountSettings {
         AccountSettings {
             ser: self.ser(),
-            cache_time: self.cache_time,
+            cache_time: if self.always_online { Duration::ZERO } else { self.cache_time },
             delay_time: self.delay_time,
             queue: self.queue,
             max_rooms: self.max_rooms,

@@ -17,6 +17,7 @@ use crate::engine::Jabber;
 use crate::modules::jabber;
 use crate::net::tls::TlsError;
 use crate::sip::Uri;
+use crate::store::seal::SealError;
 use crate::store::users::{AddError, JUSERS, TRANSPORTS, User};
 use crate::store::{Store, StoreError};
 
@@ -79,6 +80,13 @@ enum Action {
         /// The file; `-` for standard input
         file: PathBuf,
     },
+    /// Write the users to standard output as CSV, with passwords only when told so
+    #[command(after_help = EXIT_CODES)]
+    Export {
+        /// With the passwords, as they are
+        #[arg(long)]
+        with_passwords: bool,
+    },
     /// Log in with every account, or with one, and tell which fail
     #[command(after_help = EXIT_CODES)]
     Verify {
@@ -100,6 +108,8 @@ enum UserError {
     Add(#[from] AddError),
     #[error("{0} of {1} accounts fail")]
     Fail(usize, usize),
+    #[error(transparent)]
+    Seal(#[from] SealError),
     #[error("[modules.jabber] is missing, or has no `jdomain`")]
     Off,
     #[error("{0}")]
@@ -188,6 +198,14 @@ impl Action {
                     })?;
                 }
                 println!("{} users added", rows.len());
+            }
+            Self::Export { with_passwords } => {
+                println!("sip_id,jab_id,password");
+                for user in users.list().await? {
+                    let password =
+                        if with_passwords { users.password(&user)? } else { String::new() };
+                    println!("{}", csv::row([&user.sip_id, &user.jab_id, &password]));
+                }
             }
             Self::Verify { sip_id } => {
                 let all = match sip_id {

@@ -159,12 +159,15 @@ impl Accounts {
         }
     }
 
-    /// Looks again and again whether accounts that are online still may be.
+    /// Looks again and again whether accounts that are online still may be, and whether others must.
     pub(super) async fn look_at_rows(self: Rc<Self>) {
         loop {
-            tokio::time::sleep(self.sleep_time).await;
             let Some(worker) = self.worker.upgrade() else { return };
             let Some(jabber) = &worker.shared.jabber else { return };
+            if jabber.config.always_online && !worker.shared.is_draining() {
+                self.bring_online(&worker, jabber).await;
+            }
+            tokio::time::sleep(self.sleep_time).await;
             let all: Vec<_> = self.logins.borrow().values().cloned().collect();
             let open: Vec<_> = all.iter().filter(|login| login.is_on()).collect();
             let ids: Vec<_> = open.iter().map(|login| login.sip_id().to_owned()).collect();
@@ -182,6 +185,21 @@ impl Accounts {
         }
     }
 
+    /// Opens the accounts of ours that are not open.
+    async fn bring_online(&self, worker: &Worker, jabber: &Jabber) {
+        // A store that is away is asked again.
+        let Ok(users) = jabber.users.list().await else { return };
+        for user in users.into_iter().filter(|user| user.is_enabled) {
+            let is_known = self.logins.borrow().contains_key(&user.sip_id);
+            if worker.owner_of(&user.sip_id) == worker.id && !is_known {
+                let (wish, address) = (Wish::Online, String::new());
+                let order = AccountOrder { sip_id: user.sip_id, wish, address, waits: false };
+                let (waiter, _) = oneshot::channel();
+                self.take(Ordered { order, waiter });
+            }
+        }
+    }
+
     /// Closes every stream in order; drops `done` once that is done.
     pub(super) fn close(&self, done: &mpsc::Sender<()>) {
         for login in self.logins.borrow().values() {
@@ -191,14 +209,19 @@ impl Accounts {
 }
 
 impl Worker {
+    /// The worker that has the account of a SIP user.
+    fn owner_of(&self, sip_id: &str) -> u16 {
+        (self.shared.tags.hash_one(sip_id) % self.shared.mailboxes.len() as u64) as u16
+    }
+
     /// Brings an order to the worker that has the account.
     pub(super) fn give_order(&self, order: AccountOrder) -> Waiting<Verdict> {
         let (waiter, verdict) = oneshot::channel();
-        let owner = self.shared.tags.hash_one(&order.sip_id) % self.shared.mailboxes.len() as u64;
+        let owner = self.owner_of(&order.sip_id);
         let ordered = Ordered { order, waiter };
         match &self.accounts {
-            Some(accounts) if owner == u64::from(self.id) => accounts.take(ordered),
-            Some(_) => self.pass_on(owner as u16, Mail::Account(Box::new(ordered))),
+            Some(accounts) if owner == self.id => accounts.take(ordered),
+            Some(_) => self.pass_on(owner, Mail::Account(Box::new(ordered))),
             None => {}
         }
         Box::pin(async {

@@ -1,5 +1,8 @@
 //! The users of the module `jabber`: SER's own tables, `sipjab user`, TLS, and who shares what.
 
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::certificates::Authority;
@@ -7,6 +10,7 @@ use crate::jabber::{SCRIPT, hears, jabber, parameters, register, row, say, sip_i
 use crate::mariadb::Mariadb;
 use crate::peer::{DOMAIN, Peer, SECRET, XmppServer};
 use crate::process::PATIENCE;
+use crate::sip::Outgoing;
 use crate::sip_agent::Agent;
 use crate::sipjab::{Setup, Sipjab};
 use crate::xmpp_client::Client;
@@ -75,6 +79,8 @@ fn users_are_managed_from_the_command_line() {
     assert!(said.contains("sip:bob@sip.example bob fine"), "{said}");
     assert!(said.contains("sip:carol@sip.example carol authentication: not-authorized"), "{said}");
     assert!(said.contains("1 of 3 accounts fail"), "{said}");
+    let (code, said) = run(&["export", "--with-passwords"], "");
+    assert_eq!((code, said.lines().last()), (0, rows.lines().last()));
     assert_eq!(run(&["disable", "sip:carol@sip.example"], "").0, 0);
     assert_eq!(run(&["verify"], "").0, 0);
     assert_eq!(run(&["verify", "sip:bob@sip.example"], "").0, 0);
@@ -194,4 +200,96 @@ fn a_message_that_no_phone_takes_goes_back_to_its_sender() {
     let back = bob.next_message();
     assert_eq!((back.attribute("type"), back.child_text("body")), ("error", None));
     assert!(phone.serve(200, "OK", Duration::from_millis(200)).is_none());
+}
+
+#[test]
+fn accounts_that_are_always_online_need_no_order() {
+    let (server, sipjab) = stage(&[("alice", SECRET)], "always_online = true\n");
+    let mut phone = Agent::bind();
+    let contact = format!("Contact: <sip:alice@{}>\r\n", phone.local);
+    // Nobody but the registrar hears of this one.
+    sipjab.write_script(&SCRIPT.replace("{ go_online(); }", "{}"));
+    sipjab.process.wait_for("script live");
+    let answer = phone.ask(&Outgoing::register(&sip_id("alice"), 1, &contact), sipjab.udp);
+    assert_eq!(answer.status(), 200);
+    let mut bob = Client::login(&server, "bob");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        bob.message(&format!("alice@{DOMAIN}"), "there?");
+        if phone.serve(200, "OK", Duration::from_millis(500)).is_some() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the account is not online");
+    }
+}
+
+/// A line to the server that can be cut without a word to either side.
+struct Line {
+    port: u16,
+    ends: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Line {
+    fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ends = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let kept = ends.clone();
+        thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                for (mut from, mut to) in [
+                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
+                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
+                ] {
+                    thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                kept.lock().unwrap().extend([near, far]);
+            }
+        });
+        Self { port, ends }
+    }
+
+    fn cut(&self) {
+        for end in self.ends.lock().unwrap().drain(..) {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// XEP-0198: what comes while the line is down is neither lost nor doubled, and rooms stay joined.
+#[test]
+fn a_line_that_is_cut_is_mended_and_nothing_is_lost_or_doubled() {
+    let server = Peer::Prosody.start();
+    let line = Line::to(server.client_port);
+    let tables = parameters(line.port) + "[log]\nlevel = \"debug\"\n";
+    let sipjab = Sipjab::start(&Setup::script(SCRIPT).with(&tables));
+    sipjab.sql(&row("alice", SECRET));
+    let mut phone = Agent::bind();
+    register(&mut phone, "alice", &sipjab);
+    assert_eq!(say(&mut phone, "alice", &jabber("bob"), ":on", &sipjab).status(), 200);
+    let mut bob = Client::login(&server, "bob");
+    let mut expected = Vec::new();
+    for round in 0..5 {
+        let mark = sipjab.process.lines().len();
+        for number in 0..10 {
+            let text = format!("{round}-{number}");
+            bob.message(&format!("alice@{DOMAIN}"), &text);
+            expected.push(text);
+            if number == 5 {
+                line.cut();
+            }
+        }
+        assert!(sipjab.logs(mark, "is_resumed=true", PATIENCE).is_some(), "no resumption");
+        for text in expected.drain(..) {
+            assert_eq!(hears(&mut phone).text(), text);
+        }
+        let text = format!("answer {round}");
+        assert_eq!(say(&mut phone, "alice", &jabber("bob"), &text, &sipjab).status(), 200);
+        assert_eq!(bob.next_message().child_text("body"), Some(&*text));
+    }
+    assert!(phone.serve(200, "OK", Duration::from_millis(300)).is_none(), "one more than sent");
 }

@@ -47,6 +47,7 @@ mod reload;
 mod restart;
 mod rfc3261;
 mod shutdown;
+mod silo;
 mod store;
 mod tls;
 mod torture;

@@ -29,6 +29,16 @@ pub(super) fn read(text: &str) -> Result<Vec<NewUser>, UserError> {
     Ok(users)
 }
 
+/// One line of a file.
+pub(super) fn row(fields: [&str; 3]) -> String {
+    let quoted = |field: &&str| field.contains([',', '"', '\n', '\r']);
+    let field = |field: &str| match quoted(&field) {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field.to_owned(),
+    };
+    fields.map(field).join(",")
+}
+
 /// The fields of a line; `None` when a quote is not closed.
 fn fields(row: &str) -> Option<Vec<String>> {
     let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
@@ -59,6 +69,13 @@ mod tests {
         let shown: Vec<_> =
             users.iter().map(|it| (it.line, &*it.sip_id, &*it.jab_id, &*it.password)).collect();
         assert_eq!(shown, [(2, "sip:a@x", "a", "x,\"y\""), (4, "sip:b@x", "b@y.com", "")]);
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let fields = ["sip:a@x", "a", "x,\"y\""];
+        let user = read(&row(fields)).unwrap().remove(0);
+        assert_eq!([&*user.sip_id, &*user.jab_id, &*user.password], fields);
     }
 
     #[test]
