@@ -4,7 +4,7 @@
 BUILD_PACKAGES = gcc libc6-dev
 TEST_PACKAGES  = prosody ejabberd jabberd2 sqlite3 sip-tester mariadb-server baresip-core
 DEMO_PACKAGES  = prosody openssl go-sendxmpp baresip-core
-BENCH_PACKAGES = kamailio kamailio-xmpp-modules
+BENCH_PACKAGES = kamailio kamailio-xmpp-modules kamailio-mysql-modules mariadb-server sip-tester
 BENCH ?= --rounds 3
 
 .DEFAULT_GOAL := help

@@ -31,7 +31,7 @@ pub use dns::DnsConfig;
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use params::{ParamError, Params};
 pub use script::ScriptConfig;
-pub use secret::Secret;
+pub use secret::{Secret, sealing_secret};
 pub use sip::{Listen, SipConfig, SipLimits, SipTimers, Transport as ListenTransport};
 pub use store::{StoreConfig, StoreUrl};
 pub use tls::{ClientCertificate, TlsConfig, TlsDomain, WebSocketConfig};

@@ -17,6 +17,8 @@ pub mod alias_db;
 pub mod auth;
 #[path = "../modules/core/core.rs"]
 pub mod core;
+#[path = "../modules/dialog/dialog.rs"]
+pub mod dialog;
 #[path = "../modules/dispatcher/dispatcher.rs"]
 pub mod dispatcher;
 #[path = "../modules/htable/htable.rs"]
@@ -64,6 +66,7 @@ pub static ALL: &[&ModuleDef] = &[
     &alias_db::MODULE,
     &auth::MODULE,
     &core::MODULE,
+    &dialog::MODULE,
     &dispatcher::MODULE,
     &htable::MODULE,
     &jabber::MODULE,

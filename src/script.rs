@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod commons;
+pub mod ending;
 pub mod engine;
 pub mod error;
 pub mod expiring;
@@ -10,6 +11,7 @@ pub mod fiber;
 pub mod import;
 pub mod module;
 pub mod pseudo;
+pub mod question;
 pub mod reload;
 pub mod retired;
 pub mod route;

@@ -64,6 +64,26 @@ fn every_library_that_ships_can_be_imported() {
     }
 }
 
+/// Checked where the operator would have made the certificates.
+#[test]
+fn every_configuration_that_ships_is_accepted() {
+    let shipped = files(&["scripts", "examples"], "toml");
+    assert!(!shipped.is_empty(), "no configuration ships");
+    for path in shipped {
+        let folder = TempDir::with_prefix("sipjab-docs-").unwrap();
+        let beside = path.parent().unwrap().read_dir().unwrap().map(|entry| entry.unwrap().path());
+        for file in beside.filter(|path| path.is_file()) {
+            fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+        }
+        let ours = rcgen::generate_simple_self_signed(["sip.example".to_owned()]).unwrap();
+        fs::write(folder.path().join("certificate.pem"), ours.cert.pem()).unwrap();
+        fs::write(folder.path().join("key.pem"), ours.signing_key.serialize_pem()).unwrap();
+        let config = folder.path().join(path.file_name().unwrap());
+        let output = sipjab(&["check".as_ref(), "-c".as_ref(), config.as_os_str()]);
+        assert!(output.0, "{}:\n{}", path.display(), output.1);
+    }
+}
+
 #[test]
 fn the_limits_of_scripts_are_shown_with_their_defaults() {
     let all = blocks("toml");
@@ -108,6 +128,35 @@ fn every_function_has_an_example_and_a_place_in_its_readme() {
         assert_eq!(headings, written, "{folder}/README.md and the exports disagree");
     }
     assert!(waiting.is_empty(), "not found in any module: {waiting:?}");
+}
+
+/// The page of the names of `ser.cfg` says what the check says.
+#[test]
+fn every_row_of_the_page_of_names_is_true() {
+    let page = fs::read_to_string(root("docs/names.md")).unwrap();
+    let rows = page.lines().filter_map(|line| {
+        let (name, here) = line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | ")?;
+        (name != "ser.cfg").then_some((name, here))
+    });
+    let mut count = 0;
+    for (name, here) in rows {
+        count += 1;
+        let advice = sipjab::script::retired::advice(name);
+        let module = here.strip_prefix('[').and_then(|rest| rest.split(']').next());
+        let is_true = match (module, advice) {
+            (Some(module), None) => {
+                let readme = fs::read_to_string(root("modules").join(module).join("README.md"));
+                readme.unwrap().contains(&format!("\n### `{name}("))
+            }
+            (None, Some(advice)) => {
+                advice == here || advice == format!("`{name}` is called {here} here")
+            }
+            (None, None) => here == "Rhai's own",
+            (Some(_), Some(_)) => false,
+        };
+        assert!(is_true, "docs/names.md: {name}: {here}");
+    }
+    assert!(count > 130, "{count} names");
 }
 
 /// Name in scripts and function of every `export("name", […], KINDS, function)`.

@@ -1,6 +1,6 @@
 //! The work that is compared, as a table.
 
-/// What a program does with one message.
+/// What a program does with one message, or one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Answers 200 without a transaction.
@@ -11,12 +11,33 @@ pub(crate) enum Work {
     MessageToXmpp,
     /// Turns a stanza of an XMPP server into a MESSAGE to a SIP sink.
     XmppToMessage,
+    /// Relays calls and stays in their way.
+    RelayCalls,
+    /// Asks phones who they are, remembers where they are, and writes it to a database.
+    Register {
+        /// Users may be remembered for as long as the program does in a new installation; otherwise each request
+        /// reads its user. Kamailio remembers none.
+        is_cached: bool,
+    },
 }
 
 impl Work {
     /// Whether the program needs an XMPP server for it.
     pub(crate) fn is_gateway(self) -> bool {
         matches!(self, Work::MessageToXmpp | Work::XmppToMessage)
+    }
+
+    /// Whether the program makes transactions for it.
+    pub(crate) fn is_stateful(self) -> bool {
+        !matches!(self, Work::StatelessReply | Work::Register { .. })
+    }
+
+    /// The load of the open-loop phase, messages per second.
+    pub(crate) fn heavy(self) -> u32 {
+        match self {
+            Work::Register { .. } => 2_000,
+            _ => 10_000,
+        }
     }
 }
 
@@ -71,6 +92,24 @@ pub(crate) static CASES: &[Case] = &[
         name: "from-xmpp",
         title: "XMPP → MESSAGE",
         work: Work::XmppToMessage,
+        reply: Reply::Queued,
+    },
+    Case {
+        name: "invite",
+        title: "INVITE, ACK and BYE relayed",
+        work: Work::RelayCalls,
+        reply: Reply::Queued,
+    },
+    Case {
+        name: "register",
+        title: "REGISTER with digest and database",
+        work: Work::Register { is_cached: true },
+        reply: Reply::Queued,
+    },
+    Case {
+        name: "register-uncached",
+        title: "REGISTER, each user read from the database",
+        work: Work::Register { is_cached: false },
         reply: Reply::Queued,
     },
 ];

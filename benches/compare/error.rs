@@ -15,6 +15,15 @@ pub(crate) enum Error {
     /// The C compiler does not build the library that Kamailio's module needs.
     #[error("cc cannot build the expat library for Kamailio: {0}")]
     Shim(String),
+    /// One of the ends is not installed.
+    #[error("{program} is missing; to install it: apt-get install {package}")]
+    Missing { program: &'static str, package: &'static str },
+    /// The database server does not start.
+    #[error("the database server does not start: {0}")]
+    Database(String),
+    /// SIPp has not made a call.
+    #[error("SIPp has not made a call; it says:\n{0}")]
+    Sipp(String),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,

@@ -3,15 +3,16 @@
 use std::fmt::Write as _;
 
 use crate::case::Case;
+use crate::metric::metrics;
 use crate::options::Options;
-use crate::report::{Cell, METRICS, Results};
+use crate::report::{Cell, Results};
 
 /// Every sample, the medians and the ratios.
 pub(crate) fn document(results: &Results, options: &Options) -> String {
     let cases = options.cases().map(|case| {
         let programs = results.programs.iter().filter_map(|(name, title)| {
             let cell = results.cell(case, name)?;
-            Some(format!("{}: {}", string(name), program(title, cell)))
+            Some(format!("{}: {}", string(name), program(results, case, title, cell)))
         });
         let programs = object(programs);
         format!(
@@ -30,18 +31,20 @@ pub(crate) fn document(results: &Results, options: &Options) -> String {
 }
 
 fn ratios(results: &Results, case: &Case) -> String {
-    object(METRICS.iter().filter_map(|metric| {
+    object(metrics(case.work).iter().filter_map(|metric| {
         Some(format!("{}: {}", string(metric.name), number(results.ratio(case, metric)?)))
     }))
 }
 
-fn program(title: &str, cell: &Cell) -> String {
-    let metrics = METRICS.iter().filter_map(|metric| {
-        let rounds = cell.samples.iter().map(|sample| number((metric.of)(sample)));
+fn program(results: &Results, case: &Case, title: &str, cell: &Cell) -> String {
+    let common = results.common_rate(case);
+    let metrics = metrics(case.work).iter().filter_map(|metric| {
+        let values = cell.samples.iter().map(|sample| metric.value(sample, common));
+        let rounds = values.map(|value| number(value.unwrap_or(f64::NAN)));
         Some(format!(
             "{}: {{\"median\": {}, \"rounds\": {}}}",
             string(metric.name),
-            number(cell.median(metric)?),
+            number(results.median(case, cell.program, metric)?),
             array(rounds)
         ))
     });

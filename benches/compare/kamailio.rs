@@ -14,7 +14,7 @@ pub(crate) const NAME: &str = "kamailio";
 /// Said when there is nothing to compare with.
 pub(crate) const HOW_TO_INSTALL: &str = "\
 Kamailio is not installed, so that only sipjab is measured. To compare:
-    apt-get install kamailio kamailio-xmpp-modules gcc libc6-dev";
+    apt-get install kamailio kamailio-xmpp-modules kamailio-mysql-modules gcc libc6-dev";
 
 /// The most shared memory that it gets, in MB; less when the machine has less to spare.
 ///
@@ -67,7 +67,7 @@ impl Program for Kamailio {
         fs::write(&config, configuration(case.work, site))?;
         let mut command = Command::new(&self.binary);
         command.args(["-DD", "-E", "-x", "tlsf", "-M", PRIVATE_MEMORY]);
-        if case.work != Work::StatelessReply {
+        if case.work.is_stateful() {
             command.arg("-m").arg(self.shared_memory.to_string());
         }
         command.arg("-f").arg(config).arg("-w").arg(site.folder).arg("-Y").arg(site.folder);
@@ -97,32 +97,10 @@ impl Program for Kamailio {
 }
 
 fn configuration(work: Work, site: Site<'_>) -> String {
-    let Site { purpose, listen, xmpp, outbound, .. } = site;
+    let Site { purpose, listen, .. } = site;
     let reserve = if purpose == Purpose::Speed { "yes" } else { "no" };
-    let (xmpp_host, xmpp_port) = (xmpp.ip(), xmpp.port());
-    let module = match work.is_gateway() {
-        false => String::new(),
-        true => format!(
-            r#"loadmodule "xmpp.so"
-modparam("xmpp", "backend", "component")
-modparam("xmpp", "domain_separator", "*")
-modparam("xmpp", "gateway_domain", "sip.example")
-modparam("xmpp", "xmpp_domain", "gateway.example")
-modparam("xmpp", "xmpp_host", "{xmpp_host}")
-modparam("xmpp", "xmpp_port", {xmpp_port})
-modparam("xmpp", "xmpp_password", "secret")
-modparam("xmpp", "outbound_proxy", "sip:{outbound}")
-"#
-        ),
-    };
-    let route = match work {
-        Work::StatelessReply | Work::XmppToMessage => r#"sl_send_reply("200", "OK");"#,
-        Work::StatefulReply => r#"t_newtran(); t_reply("200", "OK");"#,
-        Work::MessageToXmpp => {
-            r#"t_newtran();
-    if (xmpp_send_message()) { t_reply("202", "Accepted"); } else { t_reply("500", "Failed"); }"#
-        }
-    };
+    let modules = modules(work, site);
+    let route = route(work);
     format!(
         r#"#!KAMAILIO
 debug=-1
@@ -135,11 +113,91 @@ disable_tcp=yes
 listen=udp:{listen}
 loadmodule "tm.so"
 loadmodule "sl.so"
-{module}request_route {{
+{modules}request_route {{
     {route}
 }}
 "#
     )
+}
+
+/// The modules that a work needs beside transactions and replies.
+fn modules(work: Work, site: Site<'_>) -> String {
+    match work {
+        Work::StatelessReply | Work::StatefulReply => String::new(),
+        Work::MessageToXmpp | Work::XmppToMessage => xmpp_module(site),
+        Work::RelayCalls => r#"loadmodule "rr.so"
+loadmodule "maxfwd.so"
+loadmodule "pv.so"
+loadmodule "siputils.so"
+"#
+        .to_owned(),
+        Work::Register { .. } => registrar_modules(site.database.unwrap_or_default()),
+    }
+}
+
+fn xmpp_module(site: Site<'_>) -> String {
+    let Site { xmpp, outbound, .. } = site;
+    let (host, port) = (xmpp.ip(), xmpp.port());
+    format!(
+        r#"loadmodule "xmpp.so"
+modparam("xmpp", "backend", "component")
+modparam("xmpp", "domain_separator", "*")
+modparam("xmpp", "gateway_domain", "sip.example")
+modparam("xmpp", "xmpp_domain", "gateway.example")
+modparam("xmpp", "xmpp_host", "{host}")
+modparam("xmpp", "xmpp_port", {port})
+modparam("xmpp", "xmpp_password", "secret")
+modparam("xmpp", "outbound_proxy", "sip:{outbound}")
+"#
+    )
+}
+
+fn registrar_modules(database: &str) -> String {
+    format!(
+        r#"loadmodule "db_mysql.so"
+loadmodule "pv.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "auth.so"
+loadmodule "auth_db.so"
+modparam("usrloc|auth_db", "db_url", "{database}")
+modparam("usrloc", "db_mode", 2)
+modparam("usrloc", "timer_interval", 1)
+modparam("auth_db", "calculate_ha1", 0)
+modparam("auth_db", "password_column", "ha1")
+modparam("auth_db", "load_credentials", "")
+modparam("auth", "qop", "auth")
+modparam("auth", "nonce_count", 1)
+"#
+    )
+}
+
+fn route(work: Work) -> &'static str {
+    match work {
+        Work::StatelessReply | Work::XmppToMessage => r#"sl_send_reply("200", "OK");"#,
+        Work::StatefulReply => r#"t_newtran(); t_reply("200", "OK");"#,
+        Work::MessageToXmpp => {
+            r#"t_newtran();
+    if (xmpp_send_message()) { t_reply("202", "Accepted"); } else { t_reply("500", "Failed"); }"#
+        }
+        Work::RelayCalls => {
+            r#"if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+    if (has_totag()) {
+        if (!loose_route()) { sl_send_reply("404", "Not Here"); exit; }
+        t_relay();
+        exit;
+    }
+    record_route();
+    t_relay();"#
+        }
+        Work::Register { .. } => {
+            r#"if (!www_authorize("sip.example", "subscriber")) {
+        www_challenge("sip.example", "1");
+        exit;
+    }
+    save("location");"#
+        }
+    }
 }
 
 /// Compiles the library that its xmpp module cannot run without.

@@ -17,6 +17,14 @@ const CATCH_UP: Duration = Duration::from_millis(10);
 /// The most messages sent before answers are read.
 const BURST: u32 = 64;
 
+/// How a rate is written in tables.
+pub(crate) fn rate_text(per_second: u32) -> String {
+    match per_second {
+        0..1_000 => format!("{per_second}/s"),
+        _ => format!("{},{:03}/s", per_second / 1_000, per_second % 1_000),
+    }
+}
+
 /// When the next message is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {

@@ -4,19 +4,25 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod calls;
 mod case;
+mod database;
 mod error;
 mod json;
 mod kamailio;
 mod lane;
 mod load;
 mod measure;
+mod metric;
 mod options;
+mod phones;
 mod process;
 mod program;
 mod report;
 mod sip_sink;
 mod sipjab;
+mod sipp;
+mod sipp_statistics;
 mod stanza_lane;
 mod stanza_scanner;
 mod tally;

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::calls::{Calls, Step};
 use crate::case::{Case, Work};
+use crate::database::Database;
 use crate::error::Error;
 use crate::lane::Lane;
-use crate::load::{Load, Pace};
+use crate::load::{Load, Pace, rate_text};
 use crate::options::Options;
+use crate::phones::Phones;
 use crate::process::Process;
 use crate::program::{Program, Purpose, Site};
 use crate::sip_sink::SipSink;
@@ -22,31 +25,43 @@ use crate::xmpp_server::XmppServer;
 /// How long a program may take until it answers, connected to its XMPP server, its memory touched.
 const STARTUP: Duration = Duration::from_secs(60);
 /// The longest warm-up.
-const WARM_UP: Duration = Duration::from_secs(1);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 /// How long nothing may arrive until what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(2);
 /// What is added to a phase's number while its load goes on unmeasured.
 const STEADY: u16 = 100;
 /// The load of the latency phase, messages per second.
 const LIGHT: u32 = 1_000;
-/// The load of the open-loop phase, messages per second.
-const HEAVY: u32 = 10_000;
 
-/// What one run of one case cost.
+/// What one run of one case cost: of messages all but the steps, of calls only those.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
     /// Processor time per message in µs, as many in flight as [`Options::in_flight`] says.
-    pub(crate) cpu_saturation: f64,
-    /// Processor time per message in µs at 10,000 messages per second.
-    pub(crate) cpu_heavy: f64,
+    pub(crate) cpu_saturation: Option<f64>,
+    /// Processor time per message in µs at [`Work::heavy`] messages per second.
+    pub(crate) cpu_heavy: Option<f64>,
     /// Messages per second at saturation.
-    pub(crate) rate: f64,
+    pub(crate) rate: Option<f64>,
     /// 99th percentile of the latency in ms at 1,000 messages per second.
-    pub(crate) p99: f64,
-    /// Memory in MB that a fresh start holds after a phase of 10,000 messages per second.
-    pub(crate) memory: f64,
+    pub(crate) p99: Option<f64>,
+    /// Memory in MB that a fresh start holds after a phase of [`Work::heavy`] messages per second.
+    pub(crate) memory: Option<f64>,
+    /// Calls at one rate after another, up to one that was not carried.
+    pub(crate) steps: Vec<Step>,
     /// What was lost, refused or doubled, and in which phase.
     pub(crate) faults: Vec<String>,
+}
+
+impl Sample {
+    /// The calls at this rate.
+    pub(crate) fn step(&self, rate: u32) -> Option<&Step> {
+        self.steps.iter().find(|step| step.rate == rate)
+    }
+
+    /// The highest rate at which no call failed.
+    pub(crate) fn carried(&self) -> Option<u32> {
+        self.steps.iter().take_while(|step| step.is_carried()).last().map(|step| step.rate)
+    }
 }
 
 /// Runs measurements.
@@ -72,6 +87,9 @@ impl Bench<'_> {
     /// Measures `program` doing `case`, in processes and folders of its own.
     pub(crate) fn measure(&self, program: &dyn Program, case: &Case) -> Result<Sample, Error> {
         let mut sample = self.start(program, case, Purpose::Speed)?;
+        if case.work == Work::RelayCalls {
+            return Ok(sample);
+        }
         let memory = self.start(program, case, Purpose::Memory)?;
         sample.memory = memory.memory;
         sample.faults.extend(memory.faults);
@@ -81,6 +99,10 @@ impl Bench<'_> {
     /// Starts the program, runs the phases for `purpose`, ends the program.
     fn start(&self, program: &dyn Program, case: &Case, purpose: Purpose) -> Result<Sample, Error> {
         let folder = tempfile::tempdir()?;
+        let database = match case.work {
+            Work::Register { .. } => Some(Database::start(folder.path(), &self.stop)?),
+            _ => None,
+        };
         let xmpp = XmppServer::start()?;
         let mut sink = SipSink::new()?;
         let site = Site {
@@ -89,15 +111,20 @@ impl Bench<'_> {
             listen: free_port()?,
             xmpp: xmpp.address(),
             outbound: sink.address()?,
+            database: database.as_ref().map(Database::url),
         };
         let mut process = Process::start(program.prepare(case, site)?, folder.path())?;
-        let mut uac = Uac::new(site.listen, program.uri_of_xmpp_user())?;
-        self.wait_ready(case, &mut process, &mut uac, &xmpp)?;
+        let mut clients = clients(case.work, site, program)?;
+        self.wait_ready(case, &mut process, clients.as_mut(), &xmpp)?;
+        if case.work == Work::RelayCalls {
+            let Bench { stop, options } = self;
+            return Calls { site, process: &mut process, options, stop, steps: 0 }.climb();
+        }
         let mut stanzas =
             StanzaLane::new(&xmpp, &mut sink, &program.jid_of_sip_user(&format!("user{USER}")));
         let lane: &mut dyn Lane = match case.work {
             Work::XmppToMessage => &mut stanzas,
-            _ => &mut uac,
+            _ => clients.as_mut(),
         };
         let mut run = Run { bench: self, case, process: &mut process, lane, xmpp: &xmpp };
         let sample = match purpose {
@@ -113,7 +140,7 @@ impl Bench<'_> {
         &self,
         case: &Case,
         process: &mut Process,
-        uac: &mut Uac,
+        clients: &mut dyn Lane,
         xmpp: &XmppServer,
     ) -> Result<(), Error> {
         let start = Instant::now();
@@ -130,8 +157,8 @@ impl Bench<'_> {
                 std::thread::sleep(Duration::from_millis(10));
                 continue;
             }
-            uac.send(Token { phase: 0, sequence })?;
-            uac.receive(Duration::from_millis(50), &mut answers)?;
+            clients.send(Token { phase: 0, sequence })?;
+            clients.receive(Duration::from_millis(50), &mut answers)?;
             if !answers.is_empty() {
                 break;
             }
@@ -152,34 +179,36 @@ struct Run<'a> {
 impl Run<'_> {
     /// Everything but memory.
     fn speed(&mut self) -> Result<Sample, Error> {
+        let per_second = self.case.work.heavy();
         let Options { phase, in_flight, .. } = *self.bench.options;
         let saturation = Pace::Closed { in_flight };
         let warm_up = self.phase(1, saturation, phase.min(WARM_UP))?;
         let light = self.phase(2, Pace::Open { per_second: LIGHT }, phase)?;
-        let heavy = self.steady_phase(3, Pace::Open { per_second: HEAVY })?;
+        let heavy = self.steady_phase(3, Pace::Open { per_second })?;
         let full = self.steady_phase(4, saturation)?;
         Ok(Sample {
             cpu_saturation: full.cpu_per_message(),
             cpu_heavy: heavy.cpu_per_message(),
-            rate: full.tally.rate(),
-            p99: light.tally.p99().map_or(f64::NAN, |p99| p99.as_secs_f64() * 1e3),
-            memory: f64::NAN,
+            rate: Some(full.tally.rate()),
+            p99: light.tally.p99().map(|p99| p99.as_secs_f64() * 1e3),
             faults: [
                 ("warm-up", warm_up),
-                ("1,000/s", light),
-                ("10,000/s", heavy),
+                (&rate_text(LIGHT), light),
+                (&rate_text(per_second), heavy),
                 ("saturation", full),
             ]
             .into_iter()
             .flat_map(|(name, phase)| phase.faults(name))
             .collect(),
+            ..Sample::default()
         })
     }
 
     /// Memory only.
     fn memory(&mut self) -> Result<Sample, Error> {
-        let heavy = self.phase(1, Pace::Open { per_second: HEAVY }, self.bench.options.phase)?;
-        let memory = self.process.memory()? as f64 / 1e6;
+        let pace = Pace::Open { per_second: self.case.work.heavy() };
+        let heavy = self.phase(1, pace, self.bench.options.phase)?;
+        let memory = Some(self.process.memory()? as f64 / 1e6);
         Ok(Sample { memory, faults: heavy.faults("memory"), ..Sample::default() })
     }
 
@@ -223,8 +252,9 @@ fn wait_arrivals(xmpp: &XmppServer, expected: u32) -> (u32, u32) {
 }
 
 impl Phase {
-    fn cpu_per_message(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / f64::from(self.tally.answered)
+    fn cpu_per_message(&self) -> Option<f64> {
+        let answered = f64::from(self.tally.answered);
+        (answered > 0.0).then(|| self.cpu.as_secs_f64() * 1e6 / answered)
     }
 
     fn faults(&self, name: &str) -> Vec<String> {
@@ -245,6 +275,17 @@ impl Phase {
     }
 }
 
-fn free_port() -> Result<SocketAddr, Error> {
+/// The clients of a work; for calls and stanzas, those who ask whether the program is ready.
+fn clients(work: Work, site: Site<'_>, program: &dyn Program) -> Result<Box<dyn Lane>, Error> {
+    let uri = program.uri_of_xmpp_user();
+    Ok(match work {
+        Work::Register { .. } => Box::new(Phones::new(site.listen)?),
+        Work::RelayCalls => Box::new(Uac::with_hops(site.listen, uri, 0)?),
+        _ => Box::new(Uac::new(site.listen, uri)?),
+    })
+}
+
+/// A loopback address whose UDP port nobody has.
+pub(crate) fn free_port() -> Result<SocketAddr, Error> {
     Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?)
 }

@@ -9,10 +9,11 @@ use crate::case::{CASES, Case};
 pub(crate) const HELP: &str = "\
 Usage: cargo bench --bench compare -- [OPTIONS]
 
-  --only NAME      one case: stateless, stateful, to-xmpp, to-xmpp-handed-over, from-xmpp (repeatable)
+  --only NAME      one case: stateless, stateful, to-xmpp, to-xmpp-handed-over, from-xmpp, invite, register,
+                   register-uncached (repeatable)
   --program NAME   one program: kamailio or sipjab
   --rounds N       rounds over all cases and programs; the table shows medians (default 3)
-  --seconds S      length of each phase of a measurement (default 3)
+  --seconds S      length of each phase or step of a measurement (default 3)
   --in-flight N    messages in flight at saturation (default 100)
   --steady S       before each phase, S seconds of its own load, so that memory has been used before (default 0)
   --quick          one round of one second: shows that everything works, not what it costs
@@ -32,7 +33,7 @@ pub(crate) struct Options {
     pub(crate) only: Vec<String>,
     pub(crate) program: Option<String>,
     pub(crate) rounds: u32,
-    /// The length of each phase.
+    /// The length of each phase, or step of calls.
     pub(crate) phase: Duration,
     pub(crate) in_flight: u32,
     /// How long a phase's load goes on before the phase is measured.

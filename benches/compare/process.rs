@@ -4,15 +4,16 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
+use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 
 use crate::error::Error;
 
-/// Linux counts processor time for its users in this many ticks a second on every architecture.
+/// Linux tells the processor time of ended processes in this many ticks a second on every architecture.
 const TICKS: u64 = 100;
 /// How long a program may take to end when asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -44,6 +45,17 @@ impl Process {
         }
     }
 
+    /// How the program has ended, if it has.
+    pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Whether the program has printed this.
+    pub(crate) fn has_said(&self, text: &str) -> bool {
+        let log = fs::read(&self.log).unwrap_or_default();
+        memchr::memmem::find(&log, text.as_bytes()).is_some()
+    }
+
     /// The last lines of what the program printed.
     pub(crate) fn log_end(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
@@ -54,8 +66,7 @@ impl Process {
 
     /// The processor time that all its processes have used, user and system.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
-        let ticks: u64 = self.tree()?.iter().map(|stat| stat.ticks).sum();
-        Ok(Duration::from_millis(ticks * 1000 / TICKS))
+        Ok(self.tree()?.iter().map(Stat::cpu).sum())
     }
 
     /// The memory that it occupies, in bytes; pages shared by its processes count once.
@@ -101,6 +112,11 @@ impl Drop for Process {
         }
         self.signal(Signal::SIGKILL);
         let _ended_already = self.child.wait();
+        // Gigabytes are given back when the last of them ends, at the cost of whoever is measured meanwhile.
+        let group = Pid::from_raw(self.child.id() as i32);
+        while killpg(group, None).is_ok() && Instant::now() < limit + FAREWELL {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -109,8 +125,8 @@ impl Drop for Process {
 struct Stat {
     pid: u32,
     parent: u32,
-    /// `utime`, `stime`, and the same of descendants that ended.
-    ticks: u64,
+    /// `cutime` and `cstime`: the processor time of descendants that ended.
+    ended: u64,
 }
 
 impl Stat {
@@ -118,7 +134,15 @@ impl Stat {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // the name stands in parentheses and may hold anything
         let fields: Vec<_> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
-        let ticks = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
-        Some(Self { pid, parent: fields[1].parse().ok()?, ticks })
+        let ended = fields.get(13..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+        Some(Self { pid, parent: fields[1].parse().ok()?, ended })
+    }
+
+    /// The processor time of the process, to the nanosecond, and of its descendants that ended; nothing when it has
+    /// ended meanwhile.
+    fn cpu(&self) -> Duration {
+        let clock = clock_getcpuclockid(Pid::from_raw(self.pid as i32));
+        let own = clock.and_then(ClockId::now).map_or(Duration::ZERO, Duration::from);
+        own + Duration::from_millis(self.ended * 1000 / TICKS)
     }
 }

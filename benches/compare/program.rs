@@ -28,6 +28,8 @@ pub(crate) struct Site<'a> {
     pub(crate) xmpp: SocketAddr,
     /// Where every MESSAGE from XMPP must go.
     pub(crate) outbound: SocketAddr,
+    /// The URL of the database with users and their places, for work that needs one.
+    pub(crate) database: Option<&'a str>,
 }
 
 /// A program that can do the work.

@@ -3,42 +3,10 @@
 use crate::case::Case;
 use crate::error::Error;
 use crate::measure::Sample;
+use crate::metric::{Metric, metrics};
 use crate::options::Options;
 use crate::program::Program;
 use crate::{kamailio, sipjab};
-
-/// A figure of a [`Sample`].
-pub(crate) struct Metric {
-    /// The name in JSON.
-    pub(crate) name: &'static str,
-    title: &'static str,
-    decimals: usize,
-    pub(crate) of: fn(&Sample) -> f64,
-}
-
-/// In the table's order.
-pub(crate) static METRICS: &[Metric] = &[
-    Metric {
-        name: "cpu_us_saturation",
-        title: "CPU µs/message, saturation",
-        decimals: 1,
-        of: |s| s.cpu_saturation,
-    },
-    Metric {
-        name: "cpu_us_10000",
-        title: "CPU µs/message, 10,000/s",
-        decimals: 1,
-        of: |s| s.cpu_heavy,
-    },
-    Metric {
-        name: "messages_per_second",
-        title: "messages/s, saturation",
-        decimals: 0,
-        of: |s| s.rate,
-    },
-    Metric { name: "p99_ms_1000", title: "p99 ms, 1,000/s", decimals: 2, of: |s| s.p99 },
-    Metric { name: "memory_mb", title: "memory MB, 10,000/s", decimals: 1, of: |s| s.memory },
-];
 
 /// All rounds of one program in one case.
 #[derive(Debug)]
@@ -51,14 +19,15 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// The median of a figure over the rounds.
-    pub(crate) fn median(&self, metric: &Metric) -> Option<f64> {
-        let mut values: Vec<f64> = self.samples.iter().map(metric.of).collect();
+    /// The median of a figure over the rounds that have it.
+    fn median(&self, metric: &Metric, common: Option<u32>) -> Option<f64> {
+        let values = self.samples.iter().filter_map(|sample| metric.value(sample, common));
+        let mut values: Vec<f64> = values.collect();
         values.sort_unstable_by(f64::total_cmp);
         let middle = values.len() / 2;
         match values.len() % 2 {
             0 => Some((values.get(middle.checked_sub(1)?)? + values[middle]) / 2.0),
-            _ => Some(values[middle]),
+            _ => values.get(middle).copied(),
         }
     }
 
@@ -117,10 +86,22 @@ impl Results {
         self.cells.iter().any(|cell| cell.program == program && !cell.errors.is_empty())
     }
 
+    /// The highest rate of calls that every program carried in every round of `case`.
+    pub(crate) fn common_rate(&self, case: &Case) -> Option<u32> {
+        let cells = self.cells.iter().filter(|cell| cell.case == case.name);
+        cells.flat_map(|cell| &cell.samples).map(|s| s.carried().unwrap_or(0)).min()
+    }
+
+    /// The median of a figure of `program` over the rounds.
+    pub(crate) fn median(&self, case: &Case, program: &str, metric: &Metric) -> Option<f64> {
+        self.cell(case, program)?.median(metric, self.common_rate(case))
+    }
+
     /// The median of sipjab's figure divided by Kamailio's.
     pub(crate) fn ratio(&self, case: &Case, metric: &Metric) -> Option<f64> {
-        let median = |program| self.cell(case, program)?.median(metric);
-        Some(median(sipjab::NAME)? / median(kamailio::NAME)?)
+        let median = |program| self.median(case, program, metric);
+        let ratio = median(sipjab::NAME)? / median(kamailio::NAME)?;
+        ratio.is_finite().then_some(ratio)
     }
 }
 
@@ -133,7 +114,7 @@ pub(crate) fn print(results: &Results, options: &Options) {
     println!("{:>10}", "ratio");
     for case in options.cases() {
         println!("{}", case.title);
-        for metric in METRICS {
+        for metric in metrics(case.work) {
             print_row(results, case, metric);
         }
     }
@@ -142,10 +123,10 @@ pub(crate) fn print(results: &Results, options: &Options) {
 }
 
 fn print_row(results: &Results, case: &Case, metric: &Metric) {
-    print!("  {:<40}", metric.title);
+    print!("  {:<40}", metric.heading(results.common_rate(case)));
     for (program, _) in &results.programs {
         let cell = results.cell(case, program);
-        let text = match cell.and_then(|cell| cell.median(metric)) {
+        let text = match results.median(case, program, metric) {
             Some(value) => format!("{value:.*}", metric.decimals),
             None => "–".to_owned(),
         };
@@ -172,8 +153,9 @@ fn print_notes(results: &Results, options: &Options) {
     println!(
         "\nMedians of {} rounds, programs in turn; ratio is sipjab/Kamailio. Saturation: {} \
          messages in flight.\nCPU is user and system time of all processes. Memory is that of a \
-         fresh start after {} s at 10,000/s,\nshared pages counted once. ! marks cells with a \
-         fault listed above.",
+         fresh start after {} s at the rate that\nits row names, shared pages counted once. Both's \
+         best is the highest rate at which no call failed with\nany program in any round. ! marks \
+         cells with a fault listed above.",
         options.rounds,
         options.in_flight,
         options.phase.as_secs_f64()

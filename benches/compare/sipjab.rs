@@ -49,34 +49,44 @@ impl Program for Sipjab {
 }
 
 fn configuration(case: &Case, site: Site<'_>) -> String {
-    let Site { listen, xmpp, outbound, .. } = site;
-    let (xmpp_host, xmpp_port) = (xmpp.ip(), xmpp.port());
-    let reply = match case.reply {
-        Reply::Queued => "queued",
-        Reply::HandedOver => "handed_over",
+    let Site { listen, database, .. } = site;
+    let module = match case.work {
+        Work::MessageToXmpp | Work::XmppToMessage => xmpp_module(case.reply, site),
+        Work::Register { is_cached } => {
+            let cache = if is_cached { "" } else { "[modules.auth]\ncache_time = 0\n" };
+            format!("{cache}[modules.registrar]\ndb_mode = \"write-back\"\ntimer_interval = 1\n")
+        }
+        _ => String::new(),
     };
-    let module = match case.work.is_gateway() {
-        false => String::new(),
-        true => format!(
-            r#"[modules.xmpp]
-backend = "component"
-xmpp_host = "{xmpp_host}"
-xmpp_port = {xmpp_port}
-xmpp_password = "secret"
-xmpp_domain = "sip.example"
-dialect = "rfc"
-reply = "{reply}"
-outbound_proxy = "sip:{outbound}"
-"#
-        ),
-    };
+    let database = database.unwrap_or("sqlite:sipjab.db");
     format!(
         r#"script = "route.rhai"
 [sip]
 listen = ["udp:{listen}"]
 domains = ["sip.example"]
 {module}[store]
-url = "sqlite:sipjab.db"
+url = "{database}"
+"#
+    )
+}
+
+fn xmpp_module(reply: Reply, site: Site<'_>) -> String {
+    let Site { xmpp, outbound, .. } = site;
+    let (host, port) = (xmpp.ip(), xmpp.port());
+    let reply = match reply {
+        Reply::Queued => "queued",
+        Reply::HandedOver => "handed_over",
+    };
+    format!(
+        r#"[modules.xmpp]
+backend = "component"
+xmpp_host = "{host}"
+xmpp_port = {port}
+xmpp_password = "secret"
+xmpp_domain = "sip.example"
+dialect = "rfc"
+reply = "{reply}"
+outbound_proxy = "sip:{outbound}"
 "#
     )
 }
@@ -90,6 +100,27 @@ fn route(work: Work) -> &'static str {
         Work::MessageToXmpp => {
             r#"fn request_route() {
     if xmpp_send_message() { t_reply(202, "Accepted"); } else { t_reply(500, "Failed"); }
+}"#
+        }
+        Work::RelayCalls => {
+            r#"fn request_route() {
+    if !process_maxfwd(10) { sl_send_reply(483, "Too Many Hops"); return; }
+    if has_totag() {
+        if !loose_route() { sl_send_reply(404, "Not Here"); return; }
+        t_relay();
+        return;
+    }
+    record_route();
+    t_relay();
+}"#
+        }
+        Work::Register { .. } => {
+            r#"fn request_route() {
+    if !www_authorize("sip.example", "subscriber") {
+        www_challenge("sip.example", 0);
+        return;
+    }
+    save("location");
 }"#
         }
     }

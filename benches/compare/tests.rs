@@ -4,17 +4,23 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod lane;
+mod phones;
 mod sip_sink;
+mod sipp_statistics;
 mod stanza_scanner;
 mod tally;
 mod template;
+mod uac;
 mod xmpp_server;
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use crate::lane::Lane;
+use crate::phones::{Phones, digest, md5};
 use crate::sip_sink::SipSink;
+use crate::sipp_statistics::Statistics;
 use crate::stanza_scanner::{Said, Scanner};
 use crate::tally::Tally;
 use crate::template::{BODY_LENGTH, TOKEN, Template, Token, USER, body};
@@ -120,6 +126,75 @@ fn the_sink_answers_and_counts_a_retransmission_once() {
          From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=sink\r\nCall-ID: c\r\nCSeq: 1 MESSAGE\r\n\
          Content-Length: 0\r\n\r\n"
     );
+}
+
+/// A registrar that takes one REGISTER, answers it with `status`, and gives it to the test.
+fn registrar_answers(registrar: &UdpSocket, status: &str) -> String {
+    let mut request = [0; 1500];
+    let (length, phone) = registrar.recv_from(&mut request).unwrap();
+    let request = String::from_utf8_lossy(&request[..length]).into_owned();
+    let via = request.lines().find(|line| line.starts_with("Via: ")).unwrap();
+    let challenge = "WWW-Authenticate: Digest realm=\"sip.example\", nonce=\"n1\", qop=\"auth\"";
+    let reply = format!("SIP/2.0 {status}\r\n{via}\r\n{challenge}\r\n\r\n");
+    registrar.send_to(reply.as_bytes(), phone).unwrap();
+    request
+}
+
+#[test]
+fn a_phone_meets_a_challenge_once_and_uses_its_nonce_again() {
+    let registrar = UdpSocket::bind("127.0.0.1:0").unwrap();
+    registrar.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut phones = Phones::new(registrar.local_addr().unwrap()).unwrap();
+    let mut answers = Vec::new();
+    let patience = Duration::from_secs(5);
+
+    phones.send(token(7)).unwrap();
+    let bare = registrar_answers(&registrar, "401 Unauthorized");
+    assert!(!bare.contains("Authorization:"), "{bare}");
+    phones.receive(patience, &mut answers).unwrap();
+    let proved = registrar_answers(&registrar, "200 OK");
+    assert!(proved.contains("CSeq: 2 REGISTER") && proved.contains("nc=00000001"), "{proved}");
+    phones.receive(patience, &mut answers).unwrap();
+
+    phones.send(token(1007)).unwrap();
+    let again = registrar_answers(&registrar, "401 Unauthorized");
+    assert!(again.contains("nonce=\"n1\"") && again.contains("nc=00000002"), "{again}");
+    phones.receive(patience, &mut answers).unwrap();
+    registrar_answers(&registrar, "401 Unauthorized");
+    phones.receive(patience, &mut answers).unwrap();
+    let answers: Vec<_> = answers.iter().map(|answer| (answer.token, answer.code)).collect();
+    assert_eq!(answers, [(token(7), 200), (token(1007), 401)]);
+}
+
+/// RFC 2617 §3.5, with the values of its example but for what the program itself decides.
+#[test]
+fn a_digest_is_that_of_the_standard() {
+    let secret = md5("Mufasa:testrealm@host.com:Circle Of Life");
+    let request = md5("GET:/dir/index.html");
+    let nonce = "dcd98b7102dd2f0e8b11d0f600bfb0c093";
+    assert_eq!(
+        digest(&secret, nonce, "00000001", "0a4f113b", &request),
+        "6629fae49393a05397450978507c4ef1"
+    );
+}
+
+const STATISTICS: &str = "\
+StartTime;CurrentTime;TotalCallCreated;SuccessfulCall(P);SuccessfulCall(C);Retransmissions(C);
+d\tt\t100.5;d\tt\t101.5;590;9;0;0;
+d\tt\t100.5;d\tt\t102.0;600;9;400;1;
+d\tt\t100.5;d\tt\t103.0;600;9;598;3;
+d\tt\t100.5;d\tt\t1";
+
+#[test]
+fn statistics_of_sipp_are_read_to_the_last_whole_line() {
+    let told = Statistics {
+        created: 600,
+        successful: 598,
+        retransmissions: 3,
+        beginning: Duration::from_millis(1500),
+    };
+    assert_eq!(Statistics::read(STATISTICS), Some(told));
+    assert_eq!(Statistics::read(STATISTICS.lines().next().unwrap()), None);
 }
 
 #[test]

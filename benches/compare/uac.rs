@@ -8,9 +8,9 @@ use crate::lane::{Answer, Lane, loopback_socket, ready, wait_readable};
 use crate::template::{BODY_LENGTH, TOKEN, Template, Token, USER, body};
 
 /// Source ports, so that a program that spreads flows over its workers can do so.
-const SOCKETS: usize = 8;
+pub(crate) const SOCKETS: usize = 8;
 /// What every branch starts with (RFC 3261 §8.1.1.7).
-const BRANCH: &str = "branch=z9hG4bK";
+pub(crate) const BRANCH: &str = "branch=z9hG4bK";
 
 /// User agent clients on several ports, 1,000 users each.
 #[derive(Debug)]
@@ -23,11 +23,16 @@ pub(crate) struct Uac {
 impl Uac {
     /// Clients of the program at `server` that write to `uri`.
     pub(crate) fn new(server: SocketAddr, uri: &str) -> io::Result<Self> {
+        Self::with_hops(server, uri, 70)
+    }
+
+    /// Clients whose messages may go over so many hops: with 0, every proxy answers them itself.
+    pub(crate) fn with_hops(server: SocketAddr, uri: &str, hops: u8) -> io::Result<Self> {
         let mut uac = Self { sockets: Vec::new(), requests: Vec::new(), buffer: vec![0; 65536] };
         for _ in 0..SOCKETS {
             let socket = loopback_socket()?;
             socket.connect(server)?;
-            uac.requests.push(request(uri, socket.local_addr()?));
+            uac.requests.push(request(uri, socket.local_addr()?, hops));
             uac.sockets.push(socket);
         }
         Ok(uac)
@@ -56,12 +61,12 @@ impl Lane for Uac {
     }
 }
 
-fn request(uri: &str, local: SocketAddr) -> Template {
+fn request(uri: &str, local: SocketAddr, hops: u8) -> Template {
     let body = body();
     Template::new(&format!(
         "MESSAGE {uri} SIP/2.0\r\n\
          Via: SIP/2.0/UDP {local};rport;{BRANCH}{TOKEN}\r\n\
-         Max-Forwards: 70\r\n\
+         Max-Forwards: {hops}\r\n\
          From: <sip:user{USER}@sip.example>;tag={TOKEN}\r\n\
          To: <{uri}>\r\n\
          Call-ID: {TOKEN}@127.0.0.1\r\n\
@@ -75,7 +80,10 @@ fn request(uri: &str, local: SocketAddr) -> Template {
 }
 
 fn answer(reply: &[u8]) -> Option<Answer> {
-    let code =
-        std::str::from_utf8(reply.strip_prefix(b"SIP/2.0 ")?.get(..3)?).ok()?.parse().ok()?;
-    Some(Answer { token: Token::after(BRANCH, reply)?, code })
+    Some(Answer { token: Token::after(BRANCH, reply)?, code: status(reply)? })
+}
+
+/// The status code of a response.
+pub(crate) fn status(reply: &[u8]) -> Option<u16> {
+    std::str::from_utf8(reply.strip_prefix(b"SIP/2.0 ")?.get(..3)?).ok()?.parse().ok()
 }

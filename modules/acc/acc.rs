@@ -1,7 +1,10 @@
 #![doc = include_str!("README.md")]
 
+mod flags;
+
 use rhai::ImmutableString;
 
+pub use self::flags::Flag;
 use crate::config::{ParamError, Params};
 use crate::script::error::RouteError;
 use crate::script::export::{ANY_SIP, XMPP_MESSAGE};
@@ -13,8 +16,12 @@ use crate::store::{Column, ColumnType, Statement, Store, Table, Value, is_name};
 pub static MODULE: ModuleDef = ModuleDef { name: "acc", load };
 
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
-    params.parse::<Config>()?;
+    let config = params.parse::<Config>()?;
     exports.table(&ACC).table(&ACC.named("missed_calls"));
+    if config.is_any() {
+        let store = exports.store();
+        exports.at_end(move |ending| config.account(store.as_ref(), ending));
+    }
     let kinds = ANY_SIP | XMPP_MESSAGE;
     exports
         .with(Accounting { store: exports.store() })
@@ -41,10 +48,31 @@ static ACC: Table = Table::new(
 )
 .indexes(&[&["callid"]]);
 
-/// `[modules.acc]` has no parameters.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+/// `[modules.acc]`: which flags have a transaction accounted when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {}
+pub struct Config {
+    /// A line in the log when the request is taken.
+    ///
+    /// A flag, 0 to 31. Default none.
+    pub log_flag: Flag,
+    /// A line in the log when an INVITE is not taken.
+    ///
+    /// A flag, 0 to 31. Default none.
+    pub log_missed_flag: Flag,
+    /// A row of `acc` when the request is taken.
+    ///
+    /// A flag, 0 to 31. Default none.
+    pub db_flag: Flag,
+    /// A row of `missed_calls` when an INVITE is not taken.
+    ///
+    /// A flag, 0 to 31. Default none.
+    pub db_missed_flag: Flag,
+    /// `log_flag` and `db_flag` count also when the request is not taken.
+    ///
+    /// A flag, 0 to 31. Default none.
+    pub failed_transaction_flag: Flag,
+}
 
 /// What the functions work with.
 struct Accounting {
@@ -77,9 +105,9 @@ impl Record {
         })
     }
 
-    fn log(&self) {
+    fn log(&self, event: &'static str) {
         let Self { method, from_tag, to_tag, call_id, code, reason } = self;
-        tracing::info!(%method, %from_tag, %to_tag, %call_id, %code, %reason, "request accounted");
+        tracing::info!(%method, %from_tag, %to_tag, %call_id, %code, %reason, "{event}");
     }
 
     /// The row, with values cut to the length of their columns.
@@ -126,7 +154,7 @@ fn acc_log_request(
     _: &Accounting,
     comment: ImmutableString,
 ) -> Result<bool, RouteError> {
-    Record::new(route, &comment)?.log();
+    Record::new(route, &comment)?.log("request accounted");
     Ok(true)
 }
 

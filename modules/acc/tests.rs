@@ -2,6 +2,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
+use crate::script::ending::AtEnd;
+use crate::script::ending::sample::end;
 use crate::script::export::Kind;
 use crate::script::router::recording::{Recording, message_route, request, route};
 use crate::store::Row;
@@ -69,5 +71,47 @@ fn a_store_that_does_not_take_it_fails_no_call() {
     let missing = acc_db_request(&mut route, &accounting, "200".into(), "nowhere".into());
     assert_eq!(missing, Ok(false));
     assert!(acc_db_request(&mut route, &accounting, "200".into(), "a b".into()).is_err());
-    assert!(Params::from_toml("log_flag = 1").parse::<Config>().is_err());
+    assert!(Params::from_toml("log_flags = 1").parse::<Config>().is_err());
+}
+
+/// The rows of both tables after the end of a transaction with these flags.
+fn accounted(toml: &str, method: &str, status: Option<u16>, flags: u32) -> [Vec<Row>; 2] {
+    let config: Config = Params::from_toml(toml).parse().unwrap();
+    let accounting = accounting();
+    let store = accounting.store.clone();
+    let hook: AtEnd = Rc::new(move |ending| config.account(store.as_ref(), ending));
+    let request = request(method, "sip:romeo@xmpp.example", "");
+    for mut rest in end(&[hook], &request, None, status, flags) {
+        let done = rest.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(done.is_ready(), "it is in memory");
+    }
+    ["acc", "missed_calls"].map(|table| rows(&accounting, table))
+}
+
+#[test]
+fn a_transaction_with_a_flag_is_accounted_when_it_ends() {
+    let flags = "db_flag = 1\ndb_missed_flag = 2\nfailed_transaction_flag = 3\nlog_flag = 4";
+    let count = |method, status, flag_numbers: &[u32]| {
+        let set = flag_numbers.iter().map(|number| 1 << number).sum();
+        accounted(flags, method, status, set).map(|rows| rows.len())
+    };
+    assert_eq!(count("INVITE", Some(200), &[1, 2]), [1, 0]);
+    assert_eq!(count("INVITE", Some(486), &[1, 2]), [0, 1]);
+    assert_eq!(count("INVITE", Some(486), &[1, 2, 3]), [1, 1]);
+    assert_eq!(count("INVITE", Some(486), &[1, 3]), [1, 0]);
+    assert_eq!(count("BYE", Some(200), &[1]), [1, 0]);
+    assert_eq!(count("MESSAGE", Some(404), &[1, 2]), [0, 0], "only calls are missed");
+    assert_eq!(count("INVITE", Some(200), &[0, 3, 4]), [0, 0]);
+    assert_eq!(count("BYE", None, &[1, 3]), [0, 0], "nobody answered");
+    assert_eq!(accounted("", "INVITE", Some(200), u32::MAX).map(|rows| rows.len()), [0, 0]);
+}
+
+#[test]
+fn what_is_accounted_is_what_was_answered() {
+    let [_, missed] = accounted("db_missed_flag = 31", "INVITE", Some(487), 1 << 31);
+    let texts: Vec<_> = (0..6).filter_map(|column| missed[0].text(column)).collect();
+    assert_eq!(texts, ["INVITE", "a1", "b1", "call-1", "487", "Request Terminated"]);
+    for bad in ["log_flag = 32", "db_flag = -1", "db_flag = 'x'"] {
+        assert!(Params::from_toml(bad).parse::<Config>().is_err(), "{bad}");
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::Secret;
 use crate::config::value::{bounded, ranged};
+use crate::config::{Secret, sealing_secret};
 use crate::sip::digest::{Algorithm, Hash, Qops};
 use crate::store::is_name;
 
@@ -73,7 +73,7 @@ pub struct Config {
     /// `secret`: what our nonces are sealed with; machines that share it know each other's. At least 16 bytes.
     ///
     /// Default: a random one at each start.
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "sealing_secret")]
     pub secret: Option<Secret>,
     /// `cache_time`: how long what the store says of a user is taken for true, in seconds. 0 to 86400. Default 60.
     #[serde(deserialize_with = "ranged::<_, _, 0, 86_400>")]
@@ -192,12 +192,4 @@ fn qops<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Qops, D::Error> {
     let name = String::deserialize(deserializer)?;
     Qops::from_name(&name)
         .ok_or_else(|| D::Error::custom("expected \"auth\", \"auth-int\" or \"auth,auth-int\""))
-}
-
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    let secret = Secret::deserialize(deserializer)?;
-    match secret.expose().len() {
-        16.. => Ok(Some(secret)),
-        _ => Err(D::Error::custom("a secret has at least 16 bytes")),
-    }
 }

@@ -6,6 +6,7 @@ mod log;
 mod reply;
 mod rewrite;
 mod rport;
+mod socket;
 mod state;
 
 use rhai::ImmutableString;
@@ -24,6 +25,7 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let mut core = exports.with(params.parse::<Config>()?);
     address::export(&mut core);
     rport::export(&mut core);
+    socket::export(&mut core);
     rewrite::export(&mut core);
     log::export(&mut core);
     branch::export(&mut core);

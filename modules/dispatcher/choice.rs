@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Destination;
+use super::load::Loads;
 use crate::script::error::RouteError;
 use crate::script::route::Route;
 
@@ -17,6 +18,7 @@ pub(super) enum Algorithm {
     Random,
     Priority,
     Weight,
+    CallLoad,
 }
 
 /// Kamailio's numbers.
@@ -29,6 +31,7 @@ const NUMBERS: &[(i64, Algorithm)] = &[
     (6, Algorithm::Random),
     (8, Algorithm::Priority),
     (9, Algorithm::Weight),
+    (10, Algorithm::CallLoad),
 ];
 
 impl Algorithm {
@@ -63,6 +66,12 @@ impl Sets {
         self.0.get(&u32::try_from(set).ok()?)
     }
 
+    /// The flags that the store has for a destination; `None` when there is none such.
+    pub(super) fn flags_of(&self, uri: &str) -> Option<u32> {
+        let mut all = self.iter().flat_map(|set| &set.destinations);
+        all.find(|destination| *destination.uri == *uri).map(|destination| destination.flags)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &DestinationSet> {
         self.0.values()
     }
@@ -79,6 +88,7 @@ impl DestinationSet {
         route: &Route,
         algorithm: Algorithm,
         turn: u64,
+        loads: &Loads,
     ) -> Result<Vec<&str>, RouteError> {
         let count = self.destinations.len() as u64;
         let first = match algorithm {
@@ -89,6 +99,7 @@ impl DestinationSet {
             Algorithm::RoundRobin => turn % count,
             Algorithm::Random => rand::random_range(0..count),
             Algorithm::Priority => return Ok(self.by_priority()),
+            Algorithm::CallLoad => return Ok(self.by_load(route, loads)),
             Algorithm::Weight => self.by_weight(turn) as u64,
         };
         let mut uris: Vec<_> = self.uris().collect();
@@ -100,6 +111,16 @@ impl DestinationSet {
         let mut destinations: Vec<_> = self.destinations.iter().collect();
         destinations.sort_by_key(|destination| std::cmp::Reverse(destination.priority));
         destinations.into_iter().map(|destination| &*destination.uri).collect()
+    }
+
+    /// Who has the fewest calls comes first, and who has as many as it may not at all.
+    fn by_load(&self, route: &Route, loads: &Loads) -> Vec<&str> {
+        let now = route.now();
+        let all = self.destinations.iter();
+        let mut destinations: Vec<_> = all.map(|it| (loads.of(now, &it.uri), it)).collect();
+        destinations.retain(|(load, it)| it.maxload == 0 || *load < it.maxload);
+        destinations.sort_by_key(|(load, _)| *load);
+        destinations.into_iter().map(|(_, destination)| &*destination.uri).collect()
     }
 
     /// The destination whose turn it is: in as many turns as the sum of weights, each has as many as its weight,
@@ -153,13 +174,16 @@ mod tests {
             uri: name.into(),
             priority: *weight,
             weight: *weight,
+            maxload: 2,
+            flags: 0,
         });
         DestinationSet { id: 1, destinations: destinations.collect() }
     }
 
     fn orders(set: &DestinationSet, algorithm: Algorithm, turns: u64) -> Vec<String> {
         let route = message_route(&Rc::default());
-        let order = |turn| set.in_order(&route, algorithm, turn).unwrap().concat();
+        let order =
+            |turn| set.in_order(&route, algorithm, turn, &Loads::default()).unwrap().concat();
         (0..turns).map(order).collect()
     }
 
@@ -187,6 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn who_has_the_fewest_calls_comes_first_and_who_is_full_not_at_all() {
+        let (set, loads, route) =
+            (set(&[0, 0, 0]), Loads::default(), message_route(&Rc::default()));
+        let order = || set.in_order(&route, Algorithm::CallLoad, 0, &loads).unwrap().concat();
+        let (now, long) = (route.now(), std::time::Duration::from_secs(60));
+        let place = |id: &str, uri: &str| loads.place(now, id, route.key.unwrap(), uri, long);
+        assert_eq!(order(), "abc");
+        place("1", "a");
+        assert_eq!(order(), "bca");
+        place("2", "b");
+        place("3", "b");
+        assert_eq!(order(), "ca");
+    }
+
+    #[test]
     fn without_any_weight_one_comes_after_the_other() {
         assert_eq!(orders(&set(&[0, 0]), Algorithm::Weight, 2), ["ab", "ba"]);
     }
@@ -204,7 +243,7 @@ mod tests {
         let mut firsts: Vec<_> = (0..100)
             .map(|n| {
                 route.message.set_header("Call-ID", &n.to_string()).unwrap();
-                set.in_order(&route, Algorithm::CallId, 0).unwrap()[0]
+                set.in_order(&route, Algorithm::CallId, 0, &Loads::default()).unwrap()[0]
             })
             .collect();
         firsts.sort_unstable();

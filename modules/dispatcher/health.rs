@@ -81,6 +81,11 @@ impl Healths {
         !known.is_disabled && (all_are || known.is_probed)
     }
 
+    /// Forgets the destinations that are no more.
+    pub(super) fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        self.lock().destinations.retain(|uri, _| is_there(uri));
+    }
+
     /// Takes what a script says.
     pub(super) fn mark(&self, uri: &str, mark: Mark, threshold: u32) {
         let mut state = self.lock();

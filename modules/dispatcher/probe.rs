@@ -5,29 +5,47 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::Bytes;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
-
 use super::Config;
+use super::choice::DestinationSet;
 use super::health::Healths;
+use super::known::{self, Known};
+use crate::script::question::question;
 use crate::script::router::Router;
-use crate::sip::{Message, Uri};
+use crate::store::Store;
 
 /// What is asked, and of whom.
 pub(super) struct Prober {
     config: Config,
     healths: Arc<Healths>,
+    known: Arc<Known>,
+    store: Option<Store>,
 }
 
 impl Prober {
-    pub(super) fn new(config: &Config, healths: Arc<Healths>) -> Self {
-        Self { config: config.clone(), healths }
+    pub(super) fn new(
+        config: &Config,
+        healths: Arc<Healths>,
+        known: Arc<Known>,
+        store: Option<Store>,
+    ) -> Self {
+        Self { config: config.clone(), healths, known, store }
     }
 
-    /// Asks every destination that is to be asked, all at once, and takes their answers.
-    pub(super) fn probe(&self, router: Rc<dyn Router>) -> impl Future<Output = ()> + use<> {
-        let mut uris: Vec<_> = self.config.destination.iter().map(|it| it.uri.clone()).collect();
+    /// Asks every destination that is to be asked, all at once, and takes their answers. Whoever comes first reads the table.
+    pub(super) async fn probe(self: Rc<Self>, router: Rc<dyn Router>) {
+        if let Some(store) = self.store.as_ref().filter(|_| !self.known.is_read()) {
+            match store.query(known::question(&self.config.table_name)).await {
+                Ok(rows) => self.known.learn(&self.config.destination, &rows, &self.healths),
+                Err(error) => tracing::debug!(%error, "dispatcher: destinations are not read yet"),
+            }
+        }
+        self.ask_all(router).await;
+    }
+
+    fn ask_all(&self, router: Rc<dyn Router>) -> impl Future<Output = ()> + use<> {
+        let sets = self.known.sets();
+        let mut uris: Vec<Box<str>> =
+            sets.iter().flat_map(DestinationSet::uris).map(Into::into).collect();
         uris.sort_unstable();
         uris.dedup();
         uris.retain(|uri| self.healths.is_probed(uri, self.config.ds_probing_mode == 1));
@@ -39,12 +57,8 @@ impl Prober {
     fn ask(&self, router: &dyn Router, uri: Box<str>) -> impl Future<Output = ()> + use<> {
         let Config { ds_ping_method: method, ds_ping_from: from, .. } = &self.config;
         let id = router.unique_id();
-        let text = format!(
-            "{method} {uri} SIP/2.0\r\nMax-Forwards: 70\r\nFrom: <{from}>;tag={id}\r\n\
-             To: <{uri}>\r\nCall-ID: {id}\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
-        );
-        let message = Message::parse(Bytes::from(text)).ok();
-        let status = message.map(|message| router.request(message, &uri));
+        let status =
+            question(method, from, &uri, "", &id).map(|message| router.request(message, &uri));
         let healths = self.healths.clone();
         let (failures, answers) =
             (self.config.ds_probing_threshold, self.config.ds_inactive_threshold);
@@ -70,25 +84,4 @@ async fn all(mut futures: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
         if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-}
-
-/// Reads a URI of SIP.
-pub(super) fn uri<'de, D: Deserializer<'de>>(d: D) -> Result<Box<str>, D::Error> {
-    let text = Box::<str>::deserialize(d)?;
-    match Uri::parse(&text).is_ok_and(|uri| uri.is_sip() && uri.headers().is_none()) {
-        true => Ok(text),
-        false => Err(D::Error::custom("expected a URI such as sip:192.0.2.1:5060")),
-    }
-}
-
-/// Reads the name of a method.
-pub(super) fn token<'de, D: Deserializer<'de>>(d: D) -> Result<Box<str>, D::Error> {
-    let text = Box::<str>::deserialize(d)?;
-    let is_plain = |text: &str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    match is_plain(&text) && !matches!(&*text, "INVITE" | "ACK" | "CANCEL") {
-        true => Ok(text),
-        false => Err(D::Error::custom("expected a method such as OPTIONS or INFO")),
-    }
 }

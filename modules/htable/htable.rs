@@ -1,15 +1,19 @@
 #![doc = include_str!("README.md")]
 
 mod pick;
+mod stored;
 mod table;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::{Dynamic, ImmutableString};
 
 use self::pick::Operator;
+use self::stored::{HTABLE, Stored};
 use self::table::{MAX_KEY, MAX_VALUE, Rules, Table, Tables, Value};
 use crate::config::value::ranged;
 use crate::config::{ParamError, Params};
@@ -17,6 +21,8 @@ use crate::script::error::RouteError;
 use crate::script::export::ANY;
 use crate::script::module::{Exports, ModuleDef};
 use crate::script::route::Route;
+use crate::script::router::Router;
+use crate::store::{Store, is_name};
 
 /// `[modules.htable]`
 pub static MODULE: ModuleDef = ModuleDef { name: "htable", load };
@@ -24,8 +30,21 @@ pub static MODULE: ModuleDef = ModuleDef { name: "htable", load };
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let config = params.parse::<Config>()?;
     let tables = exports.common(Tables::default);
+    for table in config.table.iter().filter(|table| !table.dbtable.is_empty()) {
+        exports.table(&HTABLE.named(&*table.dbtable));
+    }
+    let htable = Rc::new(Htable::new(&config, &tables, exports.store().as_ref()));
+    if htable.is_written() {
+        let (writing, closing) = (htable.clone(), htable.clone());
+        let seconds = Cell::new(0_u64);
+        exports.every(Duration::from_secs(1), move |router| {
+            seconds.set(seconds.get() + 1);
+            writing.clone().write(router, seconds.get().is_multiple_of(SWEEP))
+        });
+        exports.at_close(move |router| closing.clone().write(router, false));
+    }
     exports
-        .with(Htable::new(&config, &tables))
+        .with(htable)
         .export("sht_get", ["table", "key"], ANY, sht_get)
         .export("sht_set", ["table", "key", "value"], ANY, sht_set)
         .export("sht_set", ["table", "key", "value", "seconds"], ANY, sht_set_for)
@@ -71,6 +90,16 @@ pub struct TableConfig {
     /// Default true.
     #[serde(default = "yes")]
     pub updateexpire: bool,
+    /// The table of the store that it begins with; empty for none.
+    ///
+    /// A name of letters, digits and `_`. Default empty.
+    #[serde(default, deserialize_with = "name_of_table")]
+    pub dbtable: Box<str>,
+    /// Are changes written to that table?
+    ///
+    /// 0, no, or 1. Default 0.
+    #[serde(default, deserialize_with = "ranged::<_, _, 0, 1>")]
+    pub dbmode: u8,
     /// What is read where there is no entry, and what `sht_inc` counts from.
     ///
     /// A number or text. Default none.
@@ -86,12 +115,32 @@ fn yes() -> bool {
     true
 }
 
-/// The tables by name, each with its rules.
-struct Htable(BTreeMap<Box<str>, (Rules, Arc<Table>)>);
+fn name_of_table<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Box<str>, D::Error> {
+    let name = <Box<str> as serde::Deserialize>::deserialize(d)?;
+    let reason = "a table has a name of up to 64 letters, digits and _";
+    match name.is_empty() || is_name(&name) {
+        true => Ok(name),
+        false => Err(serde::de::Error::custom(reason)),
+    }
+}
+
+/// How many seconds lie between two looks for what has expired in the store.
+const SWEEP: u64 = 60;
+
+/// The tables by name.
+struct Htable(BTreeMap<Box<str>, Known>);
+
+/// A table with its rules.
+struct Known {
+    rules: Rules,
+    table: Arc<Table>,
+    /// The store behind it.
+    stored: Option<Stored>,
+}
 
 impl Htable {
-    fn new(config: &Config, tables: &Tables) -> Self {
-        let with_rules = |it: &TableConfig| {
+    fn new(config: &Config, tables: &Tables, store: Option<&Store>) -> Self {
+        let known = |it: &TableConfig| {
             let expiry = Some(Duration::from_secs(it.autoexpire.into()));
             let rules = Rules {
                 size: it.size,
@@ -99,16 +148,51 @@ impl Htable {
                 updates_expiry: it.updateexpire,
                 initial: it.initval.clone(),
             };
-            (it.name.clone(), (rules, tables.table(&it.name)))
+            let table = tables.table(&it.name);
+            let store = store.filter(|_| !it.dbtable.is_empty()).cloned();
+            let stored = |store| Stored::new(store, &it.dbtable, it.size, it.dbmode == 1);
+            let stored = store.map(stored);
+            if stored.as_ref().is_some_and(Stored::is_written) {
+                table.keep_journal();
+            }
+            (it.name.clone(), Known { rules, table, stored })
         };
-        Self(config.table.iter().map(with_rules).collect())
+        Self(config.table.iter().map(known).collect())
     }
 
-    fn find(&self, function: &'static str, name: &str) -> Result<&(Rules, Arc<Table>), RouteError> {
-        self.0.get(name).ok_or_else(|| RouteError::BadArgument {
+    /// Is any table written to the store?
+    fn is_written(&self) -> bool {
+        self.0.values().any(|known| known.stored.as_ref().is_some_and(Stored::is_written))
+    }
+
+    /// The table of this name, after its table of the store was read.
+    fn find(
+        &self,
+        route: &Route,
+        function: &'static str,
+        name: &str,
+    ) -> Result<(&Rules, &Table), RouteError> {
+        let known = self.0.get(name).ok_or_else(|| RouteError::BadArgument {
             argument: "table",
             reason: format!("{function}(): there is no [[modules.htable.table]] `{name}`"),
-        })
+        })?;
+        if let Some(stored) = known.stored.as_ref().filter(|_| !known.table.is_loaded()) {
+            let moment = (route.now(), route.unix_time());
+            route.wait(stored.load(&known.table, moment))??;
+        }
+        Ok((&known.rules, &known.table))
+    }
+
+    /// Writes what has changed, and with `sweeps` removes what has expired.
+    async fn write(self: Rc<Self>, router: Rc<dyn Router>, sweeps: bool) {
+        for known in self.0.values() {
+            let Some(stored) = known.stored.as_ref().filter(|it| it.is_written()) else { continue };
+            let moment = router.time();
+            stored.write(&known.table, moment).await;
+            if sweeps {
+                stored.sweep(moment.1).await;
+            }
+        }
     }
 }
 
@@ -119,11 +203,11 @@ impl Htable {
 /// ```
 fn sht_get(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     key: ImmutableString,
 ) -> Result<Dynamic, RouteError> {
-    let (rules, table) = htable.find("sht_get", &table)?;
+    let (rules, table) = htable.find(route, "sht_get", &table)?;
     let found = table.get(route.now(), &key).or_else(|| rules.initial.clone());
     Ok(found.map_or(Dynamic::UNIT, Into::into))
 }
@@ -135,12 +219,12 @@ fn sht_get(
 /// ```
 fn sht_set(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     key: ImmutableString,
     value: Dynamic,
 ) -> Result<(), RouteError> {
-    let (rules, table) = htable.find("sht_set", &table)?;
+    let (rules, table) = htable.find(route, "sht_set", &table)?;
     let (key, value) = (checked_key("sht_set", key)?, value_of("sht_set", value)?);
     table.set(route.now(), rules, key, value, None)
 }
@@ -152,13 +236,13 @@ fn sht_set(
 /// ```
 fn sht_set_for(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     key: ImmutableString,
     value: Dynamic,
     seconds: i64,
 ) -> Result<(), RouteError> {
-    let (rules, table) = htable.find("sht_set", &table)?;
+    let (rules, table) = htable.find(route, "sht_set", &table)?;
     let (key, value) = (checked_key("sht_set", key)?, value_of("sht_set", value)?);
     let seconds = seconds_of("sht_set", seconds)?;
     table.set(route.now(), rules, key, value, Some(seconds))
@@ -171,13 +255,13 @@ fn sht_set_for(
 /// ```
 fn sht_setex(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     key: ImmutableString,
     seconds: i64,
 ) -> Result<bool, RouteError> {
-    let (_, table) = htable.find("sht_setex", &table)?;
-    Ok(table.set_expiry(route.now(), &key, seconds_of("sht_setex", seconds)?))
+    let (rules, table) = htable.find(route, "sht_setex", &table)?;
+    Ok(table.set_expiry(route.now(), rules, &key, seconds_of("sht_setex", seconds)?))
 }
 
 /// Adds 1 to the number of a key, in one step for all workers, and gives the new number.
@@ -189,11 +273,11 @@ fn sht_setex(
 /// ```
 fn sht_inc(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     key: ImmutableString,
 ) -> Result<i64, RouteError> {
-    let (rules, table) = htable.find("sht_inc", &table)?;
+    let (rules, table) = htable.find(route, "sht_inc", &table)?;
     table.add(route.now(), rules, "sht_inc", checked_key("sht_inc", key)?, 1)
 }
 
@@ -204,11 +288,11 @@ fn sht_inc(
 /// ```
 fn sht_dec(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     key: ImmutableString,
 ) -> Result<i64, RouteError> {
-    let (rules, table) = htable.find("sht_dec", &table)?;
+    let (rules, table) = htable.find(route, "sht_dec", &table)?;
     table.add(route.now(), rules, "sht_dec", checked_key("sht_dec", key)?, -1)
 }
 
@@ -219,11 +303,11 @@ fn sht_dec(
 /// ```
 fn sht_is_null(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     key: ImmutableString,
 ) -> Result<bool, RouteError> {
-    let (_, table) = htable.find("sht_is_null", &table)?;
+    let (_, table) = htable.find(route, "sht_is_null", &table)?;
     Ok(table.get(route.now(), &key).is_none())
 }
 
@@ -234,12 +318,12 @@ fn sht_is_null(
 /// ```
 fn sht_rm(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     key: ImmutableString,
 ) -> Result<bool, RouteError> {
-    let (_, table) = htable.find("sht_rm", &table)?;
-    Ok(table.remove(route.now(), &key))
+    let (rules, table) = htable.find(route, "sht_rm", &table)?;
+    Ok(table.remove(route.now(), rules, &key))
 }
 
 /// Removes the entries whose keys fit, and tells how many. The operator is `re`, a regular expression; `sw`, starts with;
@@ -250,12 +334,12 @@ fn sht_rm(
 /// ```
 fn sht_rm_name(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     operator: ImmutableString,
     text: ImmutableString,
 ) -> Result<i64, RouteError> {
-    let (_, table) = htable.find("sht_rm_name", &table)?;
+    let (_, table) = htable.find(route, "sht_rm_name", &table)?;
     let operator = Operator::new("sht_rm_name", &operator, &text)?;
     Ok(table.remove_all(route.now(), |key, _| operator.fits(key)))
 }
@@ -268,12 +352,12 @@ fn sht_rm_name(
 /// ```
 fn sht_rm_value(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     operator: ImmutableString,
     text: ImmutableString,
 ) -> Result<i64, RouteError> {
-    let (_, table) = htable.find("sht_rm_value", &table)?;
+    let (_, table) = htable.find(route, "sht_rm_value", &table)?;
     let operator = Operator::new("sht_rm_value", &operator, &text)?;
     Ok(table.remove_all(route.now(), |_, value| operator.fits(&value.text())))
 }
@@ -285,12 +369,12 @@ fn sht_rm_value(
 /// ```
 fn sht_match_name(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     operator: ImmutableString,
     text: ImmutableString,
 ) -> Result<bool, RouteError> {
-    let (_, table) = htable.find("sht_match_name", &table)?;
+    let (_, table) = htable.find(route, "sht_match_name", &table)?;
     let operator = Operator::new("sht_match_name", &operator, &text)?;
     Ok(table.has(route.now(), |key, _| operator.fits(key)))
 }
@@ -302,12 +386,12 @@ fn sht_match_name(
 /// ```
 fn sht_match_str_value(
     route: &mut Route,
-    htable: &Htable,
+    htable: &Rc<Htable>,
     table: ImmutableString,
     operator: ImmutableString,
     text: ImmutableString,
 ) -> Result<bool, RouteError> {
-    let (_, table) = htable.find("sht_match_str_value", &table)?;
+    let (_, table) = htable.find(route, "sht_match_str_value", &table)?;
     let operator = Operator::new("sht_match_str_value", &operator, &text)?;
     let fits = |value: &Value| matches!(value, Value::Text(text) if operator.fits(text));
     Ok(table.has(route.now(), |_, value| fits(value)))
@@ -318,8 +402,12 @@ fn sht_match_str_value(
 /// ```rhai
 /// if method() == "PUBLISH" { sht_reset("blocked"); }
 /// ```
-fn sht_reset(route: &mut Route, htable: &Htable, table: ImmutableString) -> Result<(), RouteError> {
-    let (_, table) = htable.find("sht_reset", &table)?;
+fn sht_reset(
+    route: &mut Route,
+    htable: &Rc<Htable>,
+    table: ImmutableString,
+) -> Result<(), RouteError> {
+    let (_, table) = htable.find(route, "sht_reset", &table)?;
     table.remove_all(route.now(), |_, _| true);
     Ok(())
 }

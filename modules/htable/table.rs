@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ahash::AHashSet;
 use rhai::Dynamic;
 use serde::Deserialize;
 
@@ -56,9 +58,55 @@ pub(super) struct Rules {
     pub(super) initial: Option<Value>,
 }
 
-/// The entries of one table.
+/// A value and when it goes.
+pub(super) type Entry = (Value, Option<Instant>);
+
+/// One table.
 #[derive(Default)]
-pub(super) struct Table(Mutex<ExpiringMap<Box<str>, Value>>);
+pub(super) struct Table {
+    state: Mutex<State>,
+    /// What the store has kept was read.
+    is_loaded: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    entries: ExpiringMap<Box<str>, Value>,
+    /// There is a store behind.
+    journal: Option<Journal>,
+}
+
+/// What the store does not know as it is.
+#[derive(Default)]
+struct Journal {
+    keys: AHashSet<Box<str>>,
+    is_all: bool,
+}
+
+/// What has changed: every key with what it holds now.
+pub(super) struct Changes {
+    pub(super) entries: Vec<(Box<str>, Option<Entry>)>,
+    /// There is nothing else in the table.
+    pub(super) is_all: bool,
+}
+
+impl State {
+    /// A key has changed. When very many have, all have.
+    fn note(&mut self, key: &str, size: usize) {
+        let Some(journal) = self.journal.as_mut().filter(|journal| !journal.is_all) else { return };
+        if journal.keys.len() >= size.saturating_mul(2) {
+            *journal = Journal { is_all: true, ..Journal::default() };
+        } else if !journal.keys.contains(key) {
+            journal.keys.insert(key.into());
+        }
+    }
+
+    fn note_all(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            *journal = Journal { is_all: true, ..Journal::default() };
+        }
+    }
+}
 
 /// Every table that there was since the server began, by name: a reload finds its entries again.
 #[derive(Default)]
@@ -73,12 +121,57 @@ impl Tables {
 }
 
 impl Table {
-    fn lock(&self) -> MutexGuard<'_, ExpiringMap<Box<str>, Value>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes are noted from now on.
+    pub(super) fn keep_journal(&self) {
+        self.lock().journal.get_or_insert_default();
+    }
+
+    /// Was it read what the store has kept?
+    pub(super) fn is_loaded(&self) -> bool {
+        self.is_loaded.load(Ordering::Acquire)
+    }
+
+    /// Takes what the store has kept; false when that does not fit.
+    pub(super) fn fill(&self, now: Instant, size: usize, kept: Vec<(Box<str>, Entry)>) -> bool {
+        let mut state = self.lock();
+        let mut insert =
+            |(key, (value, expires))| state.entries.insert(now, size, key, value, expires).is_ok();
+        let is_whole = kept.into_iter().all(&mut insert);
+        self.is_loaded.store(true, Ordering::Release);
+        is_whole
+    }
+
+    /// The store must be told of this key again.
+    pub(super) fn note_change(&self, key: &str, size: usize) {
+        self.lock().note(key, size);
+    }
+
+    /// The store must be told of everything.
+    pub(super) fn change_all(&self) {
+        self.lock().note_all();
+    }
+
+    /// What has changed since the last call.
+    pub(super) fn take_changes(&self, now: Instant) -> Changes {
+        let State { entries, journal } = &mut *self.lock();
+        let Journal { keys, is_all } = journal.as_mut().map(std::mem::take).unwrap_or_default();
+        let keys: Vec<Box<str>> = match is_all {
+            true => entries.iter(now).map(|(key, _)| key.clone()).collect(),
+            false => keys.into_iter().collect(),
+        };
+        let with_entry = |key: Box<str>| {
+            let entry = entries.entry(now, &key).map(|(value, end)| (value.clone(), *end));
+            (key, entry)
+        };
+        Changes { entries: keys.into_iter().map(with_entry).collect(), is_all }
     }
 
     pub(super) fn get(&self, now: Instant, key: &str) -> Option<Value> {
-        self.lock().get(now, key).cloned()
+        self.lock().entries.get(now, key).cloned()
     }
 
     /// Sets an entry, for the table's time or one that the script names.
@@ -90,9 +183,10 @@ impl Table {
         value: Value,
         stay: Option<Option<Duration>>,
     ) -> Result<(), RouteError> {
-        let mut entries = self.lock();
+        let state = &mut *self.lock();
+        state.note(&key, rules.size);
         let expires = |stay: Option<Duration>| stay.map(|stay| now + stay);
-        if let Some((known, end)) = entries.entry(now, &key) {
+        if let Some((known, end)) = state.entries.entry(now, &key) {
             *known = value;
             match stay {
                 Some(stay) => *end = expires(stay),
@@ -102,15 +196,22 @@ impl Table {
             return Ok(());
         }
         let expires = expires(stay.unwrap_or(rules.expiry));
-        let inserted = entries.insert(now, rules.size, key, value, expires);
+        let inserted = state.entries.insert(now, rules.size, key, value, expires);
         inserted.map_err(|_| RouteError::Overload("a table of htable"))
     }
 
     /// Lets an entry stay for a time from now; false when there is none.
-    pub(super) fn set_expiry(&self, now: Instant, key: &str, stay: Option<Duration>) -> bool {
-        let mut entries = self.lock();
-        let Some((_, end)) = entries.entry(now, key) else { return false };
+    pub(super) fn set_expiry(
+        &self,
+        now: Instant,
+        rules: &Rules,
+        key: &str,
+        stay: Option<Duration>,
+    ) -> bool {
+        let state = &mut *self.lock();
+        let Some((_, end)) = state.entries.entry(now, key) else { return false };
         *end = stay.map(|stay| now + stay);
+        state.note(key, rules.size);
         true
     }
 
@@ -125,8 +226,9 @@ impl Table {
     ) -> Result<i64, RouteError> {
         let reason = "the value is text";
         let no_number = RouteError::State { function, reason };
-        let mut entries = self.lock();
-        let known = entries.entry(now, &key);
+        let state = &mut *self.lock();
+        state.note(&key, rules.size);
+        let known = state.entries.entry(now, &key);
         let before = known.as_ref().map(|(value, _)| &**value).or(rules.initial.as_ref());
         let sum = match before {
             Some(Value::Text(_)) => return Err(no_number),
@@ -141,22 +243,28 @@ impl Table {
             return Ok(sum);
         }
         let expires = rules.expiry.map(|stay| now + stay);
-        let inserted = entries.insert(now, rules.size, key, Value::Int(sum), expires);
+        let inserted = state.entries.insert(now, rules.size, key, Value::Int(sum), expires);
         inserted.map(|()| sum).map_err(|_| RouteError::Overload("a table of htable"))
     }
 
-    pub(super) fn remove(&self, now: Instant, key: &str) -> bool {
-        self.lock().remove(now, key).is_some()
+    pub(super) fn remove(&self, now: Instant, rules: &Rules, key: &str) -> bool {
+        let state = &mut *self.lock();
+        state.note(key, rules.size);
+        state.entries.remove(now, key).is_some()
     }
 
     /// Removes the entries that `is_meant` picks and tells how many.
     pub(super) fn remove_all(&self, now: Instant, is_meant: impl Fn(&str, &Value) -> bool) -> i64 {
-        let removed = self.lock().retain(now, |key, value| !is_meant(key, value));
+        let state = &mut *self.lock();
+        let removed = state.entries.retain(now, |key, value| !is_meant(key, value));
+        if removed > 0 {
+            state.note_all();
+        }
         i64::try_from(removed).unwrap_or(i64::MAX)
     }
 
     pub(super) fn has(&self, now: Instant, is_meant: impl Fn(&str, &Value) -> bool) -> bool {
-        self.lock().iter(now).any(|(key, value)| is_meant(key, value))
+        self.lock().entries.iter(now).any(|(key, value)| is_meant(key, value))
     }
 }
 
@@ -182,7 +290,7 @@ mod tests {
             table.set(after(start, 5), &rules(updates), "a".into(), Value::Int(2), None).unwrap();
             assert_eq!(table.get(after(start, 9), "a"), Some(Value::Int(2)));
             assert_eq!(table.get(after(start, 12), "a").is_some(), is_there);
-            table.remove(start, "a");
+            table.remove(start, &rules(true), "a");
         }
     }
 
@@ -191,9 +299,9 @@ mod tests {
         let (start, table) = (crate::clock::now(), Table::default());
         table.set(start, &rules(true), "a".into(), Value::Int(1), Some(None)).unwrap();
         assert!(table.get(after(start, 1_000_000), "a").is_some());
-        assert!(table.set_expiry(start, "a", TEN));
+        assert!(table.set_expiry(start, &rules(true), "a", TEN));
         assert!(table.get(after(start, 10), "a").is_none());
-        assert!(!table.set_expiry(after(start, 10), "a", None), "it is over");
+        assert!(!table.set_expiry(after(start, 10), &rules(true), "a", None), "it is over");
     }
 
     #[test]

@@ -1,13 +1,11 @@
-use std::rc::Rc;
-
 use super::*;
 use crate::script::router::recording::message_route;
 
-fn htable(tables: &Tables) -> Htable {
+fn htable(tables: &Tables) -> Rc<Htable> {
     let config = Params::from_toml(
         "[[table]]\nname = 'a'\n[[table]]\nname = 'b'\ninitval = 10\n[[table]]\nname = 'c'\ninitval = 'x'",
     );
-    Htable::new(&config.parse().unwrap(), tables)
+    Rc::new(Htable::new(&config.parse().unwrap(), tables, None))
 }
 
 fn a_route() -> Box<Route> {
@@ -103,10 +101,32 @@ fn parameters_have_their_ranges() {
         "[[table]]\nname = 'a'\nsize = 0",
         "[[table]]\nname = 'a'\nautoexpire = -1",
         "[[table]]\nname = 'a'\ninitval = true",
-        "[[table]]\nname = 'a'\ndbtable = 'x'",
+        "[[table]]\nname = 'a'\ndbmode = 2",
     ] {
         assert!(Params::from_toml(bad).parse::<Config>().is_err(), "{bad}");
     }
     let config: Config = Params::from_toml("[[table]]\nname = 'a'").parse().unwrap();
     assert_eq!((config.table[0].size, config.table[0].updateexpire), (65_536, true));
+}
+
+#[test]
+fn a_table_of_the_store_is_read_before_its_first_use_and_written_at_the_end() {
+    use crate::script::router::recording::Recording;
+    use crate::store::Statement;
+    let store = Store::in_memory(&[HTABLE.named("blocked")]).unwrap();
+    let insert = "INSERT INTO blocked (key_name, value_type, key_value) VALUES ('k', 1, '41')";
+    let mut route = a_route();
+    route.wait(store.execute(vec![Statement::new(insert)])).unwrap().unwrap();
+    let config = Params::from_toml("[[table]]\nname = 'a'\ndbtable = 'blocked'\ndbmode = 1");
+    let config: Config = config.parse().unwrap();
+    let table = Rc::new(Htable::new(&config, &Tables::default(), Some(&store)));
+    assert_eq!(sht_inc(&mut route, &table, "a".into(), "k".into()), Ok(42));
+    let router: Rc<dyn Router> = Rc::<Recording>::default();
+    route.wait(table.clone().write(router, true)).unwrap();
+    let again = Rc::new(Htable::new(&config, &Tables::default(), Some(&store)));
+    assert_eq!(sht_get(&mut route, &again, "a".into(), "k".into()).unwrap().as_int(), Ok(42));
+    let missing = Store::in_memory(&[]).unwrap();
+    let missing = Rc::new(Htable::new(&config, &Tables::default(), Some(&missing)));
+    assert!(sht_get(&mut route, &missing, "a".into(), "k".into()).is_err());
+    assert!(Params::from_toml("[[table]]\nname = 'a'\ndbtable = 'a b'").parse::<Config>().is_err());
 }

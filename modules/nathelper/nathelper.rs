@@ -1,21 +1,25 @@
 #![doc = include_str!("README.md")]
 
 mod contact;
+mod ping;
 mod private;
 mod sdp;
 mod test;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rhai::ImmutableString;
 
 use self::contact::Which;
 use self::sdp::Fix;
+use crate::config::value::ranged;
 use crate::config::{ParamError, Params};
 use crate::script::error::RouteError;
 use crate::script::export::{ANY, ANY_SIP, BRANCH, FAILURE, REQUEST};
 use crate::script::module::{Exports, ModuleDef};
+use crate::script::question;
 use crate::script::route::Route;
 use crate::sip::Uri;
 use crate::sip::transport::Transport;
@@ -24,8 +28,16 @@ use crate::sip::transport::Transport;
 pub static MODULE: ModuleDef = ModuleDef { name: "nathelper", load };
 
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
+    let config = params.parse::<Config>()?;
+    if config.natping_interval > 0 {
+        let pinger = ping::Pinger::new(&config);
+        exports.every(Duration::from_secs(1), move |router| {
+            pinger.tick(&router);
+            std::future::ready(())
+        });
+    }
     exports
-        .with(params.parse::<Config>()?)
+        .with(())
         .export("nat_uac_test", ["flags"], ANY_SIP, nat_uac_test)
         .export("is_rfc1918", ["ip"], ANY, is_rfc1918)
         .export("fix_nated_contact", [], ANY_SIP, fix_nated_contact)
@@ -39,17 +51,71 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     Ok(())
 }
 
-/// `[modules.nathelper]` has no parameters.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+/// `[modules.nathelper]`: the requests that keep the ways to phones open.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {}
+pub struct Config {
+    /// How often each registered contact is asked, in seconds; 0 for never.
+    ///
+    /// 0 to 86400. Default 0.
+    #[serde(deserialize_with = "ranged::<_, _, 0, 86_400>")]
+    pub natping_interval: u32,
+    /// Are all contacts asked, or only those behind a NAT?
+    ///
+    /// 0, all, or 1. Default 0.
+    #[serde(deserialize_with = "ranged::<_, _, 0, 1>")]
+    pub ping_nated_only: u8,
+    /// The flag of contacts behind a NAT, besides those that are reached elsewhere than they say.
+    ///
+    /// A branch flag, 0 to 31. Default none.
+    #[serde(deserialize_with = "flag")]
+    pub nat_bflag: Option<u8>,
+    /// Only contacts with this flag are asked.
+    ///
+    /// A branch flag, 0 to 31. Default none, all.
+    #[serde(deserialize_with = "flag")]
+    pub sipping_bflag: Option<u8>,
+    /// The method of the question.
+    ///
+    /// A token. Default `OPTIONS`.
+    #[serde(deserialize_with = "question::method")]
+    pub sipping_method: Box<str>,
+    /// From of the question.
+    ///
+    /// A URI. Default `sip:nathelper@localhost`.
+    #[serde(deserialize_with = "question::destination")]
+    pub sipping_from: Box<str>,
+    /// How long a contact may leave questions unanswered before it is removed, in seconds; 0 for ever.
+    ///
+    /// 0 to 604800. Default 0.
+    #[serde(deserialize_with = "ranged::<_, _, 0, 604_800>")]
+    pub keepalive_timeout: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            natping_interval: 0,
+            ping_nated_only: 0,
+            nat_bflag: None,
+            sipping_bflag: None,
+            sipping_method: "OPTIONS".into(),
+            sipping_from: "sip:nathelper@localhost".into(),
+            keepalive_timeout: 0,
+        }
+    }
+}
+
+fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    ranged::<D, u8, 0, 31>(deserializer).map(Some)
+}
 
 /// Does one of the tests that `flags` names find that the sender is behind a NAT?
 ///
 /// ```rhai
 /// if nat_uac_test(19) { force_rport(); }
 /// ```
-fn nat_uac_test(route: &mut Route, _: &Config, flags: i64) -> Result<bool, RouteError> {
+fn nat_uac_test(route: &mut Route, _: &(), flags: i64) -> Result<bool, RouteError> {
     if !(0..=test::ALL).contains(&flags) {
         let (function, argument, range) = ("nat_uac_test", "flags", "0 to 511");
         return Err(RouteError::OutOfRange { function, argument, range, found: flags });
@@ -62,7 +128,7 @@ fn nat_uac_test(route: &mut Route, _: &Config, flags: i64) -> Result<bool, Route
 /// ```rhai
 /// if is_rfc1918(src_ip()) { setflag(5); }
 /// ```
-fn is_rfc1918(_: &mut Route, _: &Config, ip: ImmutableString) -> Result<bool, RouteError> {
+fn is_rfc1918(_: &mut Route, _: &(), ip: ImmutableString) -> Result<bool, RouteError> {
     Ok(private::is_private(address("ip", &ip)?))
 }
 
@@ -71,7 +137,7 @@ fn is_rfc1918(_: &mut Route, _: &Config, ip: ImmutableString) -> Result<bool, Ro
 /// ```rhai
 /// if nat_uac_test(19) { fix_nated_contact(); }
 /// ```
-fn fix_nated_contact(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
+fn fix_nated_contact(route: &mut Route, _: &()) -> Result<bool, RouteError> {
     let peer = route.source.peer;
     contact::rewrite(&mut route.message, Which::All, |uri| contact::at(uri, peer))
 }
@@ -82,7 +148,7 @@ fn fix_nated_contact(route: &mut Route, _: &Config) -> Result<bool, RouteError> 
 /// if nat_uac_test(19) { fix_nated_register(); }
 /// save("location");
 /// ```
-fn fix_nated_register(route: &mut Route, _: &Config) -> Result<(), RouteError> {
+fn fix_nated_register(route: &mut Route, _: &()) -> Result<(), RouteError> {
     route.received = Some(route.source.uri().into());
     Ok(())
 }
@@ -92,7 +158,7 @@ fn fix_nated_register(route: &mut Route, _: &Config) -> Result<(), RouteError> {
 /// ```rhai
 /// if nat_uac_test(19) { set_contact_alias(); }
 /// ```
-fn set_contact_alias(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
+fn set_contact_alias(route: &mut Route, _: &()) -> Result<bool, RouteError> {
     let source = route.source;
     contact::rewrite(&mut route.message, Which::First, |uri| {
         contact::aliased(uri, source.transport, source.peer)
@@ -104,7 +170,7 @@ fn set_contact_alias(route: &mut Route, _: &Config) -> Result<bool, RouteError> 
 /// ```rhai
 /// add_contact_alias();
 /// ```
-fn add_contact_alias(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
+fn add_contact_alias(route: &mut Route, _: &()) -> Result<bool, RouteError> {
     let source = route.source;
     contact::rewrite(&mut route.message, Which::First, |uri| {
         match contact::is_of_source(uri, &source) {
@@ -121,7 +187,7 @@ fn add_contact_alias(route: &mut Route, _: &Config) -> Result<bool, RouteError> 
 /// ```
 fn add_contact_alias_of(
     route: &mut Route,
-    _: &Config,
+    _: &(),
     ip: ImmutableString,
     port: i64,
     proto: ImmutableString,
@@ -146,7 +212,7 @@ fn add_contact_alias_of(
 ///     t_relay();
 /// }
 /// ```
-fn handle_ruri_alias(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
+fn handle_ruri_alias(route: &mut Route, _: &()) -> Result<bool, RouteError> {
     let uri = Uri::parse(route.message.request_uri()).ok();
     let Some((bare, next_hop)) = uri.and_then(|uri| contact::resolved(&uri)) else {
         return Ok(false);
@@ -161,7 +227,7 @@ fn handle_ruri_alias(route: &mut Route, _: &Config) -> Result<bool, RouteError> 
 /// ```rhai
 /// if nat_uac_test(8) { fix_nated_sdp(10); }
 /// ```
-fn fix_nated_sdp(route: &mut Route, _: &Config, flags: i64) -> Result<bool, RouteError> {
+fn fix_nated_sdp(route: &mut Route, _: &(), flags: i64) -> Result<bool, RouteError> {
     let ip = route.source.peer.ip().to_canonical();
     fix_sdp(route, flags, ip)
 }
@@ -173,7 +239,7 @@ fn fix_nated_sdp(route: &mut Route, _: &Config, flags: i64) -> Result<bool, Rout
 /// ```
 fn fix_nated_sdp_with(
     route: &mut Route,
-    _: &Config,
+    _: &(),
     flags: i64,
     ip: ImmutableString,
 ) -> Result<bool, RouteError> {

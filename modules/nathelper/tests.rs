@@ -5,7 +5,7 @@ use crate::script::export::Kind;
 use crate::script::router::recording::{request, route};
 use crate::sip::{HeaderId, Message};
 
-const NONE: &Config = &Config {};
+const NONE: &() = &();
 
 /// From 192.0.2.7:5062 over UDP, which is also what Via says, with these headers and this body.
 fn from_phone(more: &str) -> Box<Route> {
@@ -173,5 +173,15 @@ fn a_session_description_gets_the_source_and_its_length() {
 
 #[test]
 fn there_are_no_parameters() {
-    assert!(Params::from_toml("natping_interval = 30").parse::<Config>().is_err());
+    for bad in [
+        "natping_interval = 86401",
+        "ping_nated_only = 2",
+        "nat_bflag = 32",
+        "sipping_bflag = -1",
+        "sipping_method = 'INVITE'",
+        "sipping_from = 'nobody'",
+        "natping_processes = 1",
+    ] {
+        assert!(Params::from_toml(bad).parse::<Config>().is_err(), "{bad}");
+    }
 }

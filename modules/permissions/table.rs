@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::groups::{Address, Groups, Prefix};
+use super::groups::{Address, Prefix};
 use crate::store::{Column, ColumnType, Row, Statement, Table, is_name};
 
 /// Kamailio's `address`.
@@ -40,37 +40,41 @@ pub(super) fn question(table: &str) -> Statement {
     Statement::new(format!("SELECT grp, ip_addr, mask, port, tag FROM {table}"))
 }
 
-/// The groups as all workers know them.
-#[derive(Default)]
-pub(super) struct Known(Mutex<State>);
+/// What all workers know of a table.
+pub(super) struct Known<T>(Mutex<State<T>>);
 
-#[derive(Default)]
-struct State {
-    groups: Arc<Groups>,
+struct State<T> {
+    value: Arc<T>,
     /// The table has been read at least once.
     is_read: bool,
     /// When somebody shall read the table next; `None` at once.
     next: Option<Instant>,
 }
 
-impl Known {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<T: Default> Default for Known<T> {
+    fn default() -> Self {
+        Self(Mutex::new(State { value: Arc::default(), is_read: false, next: None }))
+    }
+}
+
+impl<T> Known<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A script begins: a table is read anew, and until then what was read before is known.
-    pub(super) fn begin(&self, own: &[Address], has_table: bool) {
+    pub(super) fn begin(&self, own: T, has_table: bool) {
         let mut state = self.lock();
         state.next = None;
         state.is_read &= has_table;
         if !state.is_read {
-            state.groups = Arc::new(Groups::new(own.iter().cloned()));
+            state.value = Arc::new(own);
         }
     }
 
     /// What is known.
-    pub(super) fn groups(&self) -> Arc<Groups> {
-        self.lock().groups.clone()
+    pub(super) fn value(&self) -> Arc<T> {
+        self.lock().value.clone()
     }
 
     /// Must the caller read the table? One is asked to in an interval, and everybody as long as it was never read.
@@ -83,31 +87,36 @@ impl Known {
         is_due || !state.is_read
     }
 
-    /// Takes what the table holds; rows that make no sense are left out.
-    pub(super) fn learn(&self, now: Instant, own: &[Address], rows: &[Row]) -> Arc<Groups> {
-        let read: Vec<_> = rows.iter().filter_map(address).collect();
-        if read.len() < rows.len() {
-            let count = rows.len() - read.len();
-            tracing::warn!(count, "permissions: rows of the address table make no sense");
-        }
-        let groups = Arc::new(Groups::new(own.iter().cloned().chain(read)));
+    /// Takes what the table holds.
+    pub(super) fn learn(&self, now: Instant, read: T) -> Arc<T> {
+        let value = Arc::new(read);
         let mut state = self.lock();
         state.is_read = true;
         state.next = state.next.max(Some(now));
-        state.groups = groups.clone();
-        groups
+        state.value = value.clone();
+        value
     }
 
     /// The table could not be read: what was read before, when it was.
-    pub(super) fn failed(&self, now: Instant) -> Option<Arc<Groups>> {
+    pub(super) fn failed(&self, now: Instant) -> Option<Arc<T>> {
         let mut state = self.lock();
         state.next = Some(now + PAUSE);
-        Some(state.groups.clone()).filter(|_| state.is_read)
+        Some(state.value.clone()).filter(|_| state.is_read)
     }
 }
 
+/// What every row of a table says; those that make no sense are left out, with a line in the log.
+pub(super) fn sensible<T>(table: &str, rows: &[Row], read: impl Fn(&Row) -> Option<T>) -> Vec<T> {
+    let sensible: Vec<_> = rows.iter().filter_map(read).collect();
+    if sensible.len() < rows.len() {
+        let count = rows.len() - sensible.len();
+        tracing::warn!(count, table, "permissions: rows of the table make no sense");
+    }
+    sensible
+}
+
 /// The address of a row, or nothing when it makes no sense.
-fn address(row: &Row) -> Option<Address> {
+pub(super) fn address(row: &Row) -> Option<Address> {
     let ip = row.text(1)?.trim().parse().ok()?;
     let length = u8::try_from(row.int(2)?).ok()?;
     Some(Address {
@@ -126,22 +135,22 @@ mod tests {
 
     #[test]
     fn one_reads_anew_and_the_others_go_on() {
-        let (now, known) = (crate::clock::now(), Known::default());
+        let (now, known) = (crate::clock::now(), Known::<()>::default());
         assert!(known.must_read(now, MINUTE));
         assert!(known.must_read(now, MINUTE), "nothing is known");
-        known.learn(now, &[], &[]);
+        known.learn(now, ());
         assert!(!known.must_read(now, MINUTE));
         assert!(known.must_read(now + MINUTE, MINUTE));
         assert!(!known.must_read(now + MINUTE, MINUTE), "another does");
-        known.begin(&[], true);
+        known.begin((), true);
         assert!(known.must_read(now + MINUTE, MINUTE), "a reload");
     }
 
     #[test]
     fn a_store_that_fails_is_left_alone_for_a_while() {
-        let (now, known) = (crate::clock::now(), Known::default());
+        let (now, known) = (crate::clock::now(), Known::<()>::default());
         assert!(known.failed(now).is_none(), "nothing was ever read");
-        known.learn(now, &[], &[]);
+        known.learn(now, ());
         assert!(known.failed(now).is_some());
         assert!(!known.must_read(now + PAUSE / 2, MINUTE));
         assert!(known.must_read(now + PAUSE, MINUTE));

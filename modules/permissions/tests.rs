@@ -24,8 +24,9 @@ fn with_store(toml: &str, store: Option<Store>) -> Permissions {
     let config: Config = Params::from_toml(toml).parse().unwrap();
     let own: Vec<_> = config.address.iter().map(Entry::address).collect();
     let known = Arc::new(Known::default());
-    known.begin(&own, store.is_some());
-    Permissions { config, own, store, known }
+    known.begin(Groups::new(own.iter().cloned()), store.is_some());
+    let trusted_store = store.clone().filter(|_| !config.trusted_table.is_empty());
+    Permissions { config, own, store, known, trusted_store, trusted: Arc::default() }
 }
 
 /// A store with these rows of `address`.
@@ -117,4 +118,28 @@ fn parameters_have_their_ranges() {
         assert!(Params::from_toml(bad).parse::<Config>().is_err(), "{bad}");
     }
     assert_eq!(Params::none().parse(), Ok(Config::default()));
+}
+
+#[test]
+fn who_is_in_the_table_of_peers_is_trusted() {
+    let store = Store::in_memory(std::slice::from_ref(&TRUSTED)).unwrap();
+    let insert = "INSERT INTO trusted (src_ip, proto, from_pattern, tag, priority) VALUES \
+                  ('192.0.2.7', 'any', NULL, 'low', 1), ('192.0.2.7', 'udp', '^sip:juliet@', 'high', 9)";
+    let mut route = message_route(&Rc::default());
+    route.wait(store.execute(vec![Statement::new(insert)])).unwrap().unwrap();
+    let permissions = with_store("trusted_table = 'trusted'\npeer_tag_avp = 'peer'", Some(store));
+    let tag = |route: &Route| route.variables["peer"].clone().into_string().unwrap();
+    assert_eq!(allow_trusted(&mut route, &permissions), Ok(true));
+    assert_eq!(tag(&route), "high");
+    let from = |route: &mut Route, ip: &str, proto: &str| {
+        allow_trusted_from(route, &permissions, ip.into(), proto.into())
+    };
+    assert_eq!(from(&mut route, "192.0.2.7", "tcp"), Ok(true));
+    assert_eq!(tag(&route), "low");
+    assert_eq!(from(&mut route, "192.0.2.8", "udp"), Ok(false));
+    assert!(from(&mut route, "host", "udp").is_err() && from(&mut route, "::1", "x").is_err());
+    assert_eq!(allow_trusted(&mut route, &self::permissions()), Ok(false), "there is no table");
+    let missing = Store::in_memory(&[]).unwrap();
+    let missing = with_store("trusted_table = 'trusted'", Some(missing));
+    assert!(allow_trusted(&mut route, &missing).is_err());
 }

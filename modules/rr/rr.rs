@@ -1,10 +1,12 @@
 #![doc = include_str!("README.md")]
 
+mod seal;
+
 use std::sync::Arc;
 
 use rhai::ImmutableString;
 
-use crate::config::{ParamError, Params};
+use crate::config::{ParamError, Params, Secret, sealing_secret};
 use crate::modules::path::Received;
 use crate::script::error::RouteError;
 use crate::script::export::{ANY_SIP, BRANCH, FAILURE, REQUEST};
@@ -13,14 +15,17 @@ use crate::script::route::Route;
 use crate::sip::proxy::loose_route::{self, Direction};
 use crate::sip::proxy::record_route::RecordRoute;
 use crate::sip::{Uri, unescape_text};
+use seal::Sealer;
 
 /// `[modules.rr]`
 pub static MODULE: ModuleDef = ModuleDef { name: "rr", load };
 
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let received = exports.common(Received::default);
+    let config = params.parse::<Config>()?;
+    let sealer = exports.common(|| config.sealer()).as_ref().clone();
     exports
-        .with(Settings { config: params.parse::<Config>()?, received })
+        .with(Settings { config, received, sealer })
         .export("record_route", [], REQUEST | FAILURE | BRANCH, record_route)
         .export("record_route", ["params"], REQUEST | FAILURE | BRANCH, record_route_with)
         .export("record_route_preset", ["address"], REQUEST | FAILURE | BRANCH, record_preset)
@@ -33,6 +38,7 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
         .export("remove_record_route", [], REQUEST | FAILURE | BRANCH, remove_record_route)
         .export("add_rr_param", ["param"], REQUEST | FAILURE | BRANCH, add_rr_param)
         .export("loose_route", [], REQUEST, loose_route)
+        .export("is_recorded", [], REQUEST, is_recorded)
         .export("check_route_param", ["pattern"], ANY_SIP, check_route_param)
         .export("is_direction", ["direction"], ANY_SIP, is_direction);
     Ok(())
@@ -54,11 +60,35 @@ pub struct Config {
     ///
     /// Default false; for peers that lose parameters without value.
     pub enable_full_lr: bool,
+    /// Write a seal into Record-Route that nobody else can make; `is_recorded` asks for it.
+    ///
+    /// Default true.
+    pub enable_seal: bool,
+    /// What is sealed with; machines that share it know each other's seals.
+    ///
+    /// Default: a random one at each start, so that seals of an earlier run are none.
+    #[serde(deserialize_with = "sealing_secret")]
+    pub secret: Option<Secret>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enable_double_rr: true, append_fromtag: true, enable_full_lr: false }
+        Self {
+            enable_double_rr: true,
+            append_fromtag: true,
+            enable_full_lr: false,
+            enable_seal: true,
+            secret: None,
+        }
+    }
+}
+
+impl Config {
+    fn sealer(&self) -> Sealer {
+        match &self.secret {
+            Some(secret) => Sealer::new(secret.expose().as_bytes()),
+            None => Sealer::new(&rand::random::<[u8; 32]>()),
+        }
     }
 }
 
@@ -66,6 +96,7 @@ impl Default for Config {
 struct Settings {
     config: Config,
     received: Arc<Received>,
+    sealer: Sealer,
 }
 
 /// Keeps us in the way of the dialog that the request begins: it gets a Record-Route when it leaves.
@@ -176,6 +207,19 @@ fn loose_route(route: &mut Route, settings: &Settings) -> Result<bool, RouteErro
     Ok(leads)
 }
 
+/// Has this dialog come through here from its beginning? Call it after `loose_route()`.
+///
+/// True when the Route brings back the seal that `record_route` has written for this very dialog. Anybody can write a
+/// Route and a tag of To, so that without a seal even a request inside a dialog proves nothing.
+///
+/// ```rhai
+/// if loose_route() && !is_recorded() { sl_send_reply(403, "No Dialog of Ours"); return; }
+/// ```
+fn is_recorded(route: &mut Route, settings: &Settings) -> Result<bool, RouteError> {
+    let seal = route.followed.as_ref().and_then(|followed| followed.param("seal"));
+    Ok(seal.is_some_and(|seal| settings.sealer.is_of(seal, &route.message)))
+}
+
 /// Is the pattern in the parameters of the Route value that named us? Call it after `loose_route()`.
 ///
 /// ```rhai
@@ -212,8 +256,12 @@ fn is_direction(
 /// What Record-Route shall say, begun with our settings when nothing is said yet.
 fn record<'r>(route: &'r mut Route, settings: &Settings) -> &'r mut RecordRoute {
     let params = &mut route.record_route_params;
+    let message = &route.message;
     route.record_route.get_or_insert_with(|| RecordRoute {
-        params: std::mem::take(params),
+        params: match settings.config.enable_seal {
+            true => format!("{};seal={}", std::mem::take(params), settings.sealer.seal(message)),
+            false => std::mem::take(params),
+        },
         preset: Vec::new(),
         is_double: settings.config.enable_double_rr,
         has_from_tag: settings.config.append_fromtag,

@@ -18,7 +18,8 @@ fn with_received(is_used: bool) -> Settings {
     let toml = format!("use_received = {is_used}");
     let path = crate::modules::path::MODULE;
     (path.load)(&Params::from_toml(&toml), &mut Exports::new(commons.clone())).unwrap();
-    Settings { config: Config::default(), received: commons.part(Received::default) }
+    let config = Config { enable_seal: false, ..Config::default() };
+    Settings { sealer: config.sealer(), config, received: commons.part(Received::default) }
 }
 
 /// A request with these Route values; `tag` is that of To.
@@ -68,7 +69,8 @@ fn presets_stand_instead_of_our_addresses() {
 
 #[test]
 fn the_parameters_decide_how_it_looks() {
-    let config = Params::from_toml("append_fromtag = false\nenable_full_lr = true");
+    let config =
+        Params::from_toml("append_fromtag = false\nenable_full_lr = true\nenable_seal = false");
     let settings = Settings { config: config.parse().unwrap(), ..settings() };
     let mut route = plain();
     record_route(&mut route, &settings).unwrap();
@@ -154,4 +156,31 @@ fn a_broken_route_is_the_senders_fault() {
     let mut route = with_route("sip:b@b.example", ";tag=b1", "<sip:sip.example;lr>, <sip:@>");
     let error = loose_route(&mut route, &settings()).unwrap_err();
     assert_eq!(error.status().0, 400);
+}
+
+#[test]
+fn a_route_that_we_have_recorded_is_told_from_one_that_was_made_up() {
+    let sealing = Settings { config: Config::default(), ..settings() };
+    let mut invite = plain();
+    record_route_with(&mut invite, &sealing, ";b=2".into()).unwrap();
+    let recorded = recorded(&invite).unwrap();
+    let seal = recorded.split(";seal=").nth(1).and_then(|rest| rest.get(..16)).expect("a seal");
+    for (params, is_ours) in [
+        (format!(";seal={seal};b=2"), true),
+        (";seal=0123456789abcdef".to_owned(), false),
+        (String::new(), false),
+    ] {
+        let own = format!("<sip:sip.example;lr{params}>");
+        let mut bye = with_route("sip:b@far.example", ";tag=b1", &own);
+        assert!(!is_recorded(&mut bye, &sealing).unwrap(), "nothing is followed yet");
+        assert!(loose_route(&mut bye, &sealing).unwrap());
+        assert_eq!(is_recorded(&mut bye, &sealing).unwrap(), is_ours, "{own}");
+    }
+}
+
+#[test]
+fn a_secret_is_long_enough() {
+    let read = |toml: &str| Params::from_toml(toml).parse::<Config>();
+    assert!(read("secret = \"0123456789abcdef\"").is_ok());
+    assert!(read("secret = \"short\"").is_err());
 }

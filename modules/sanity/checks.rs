@@ -1,27 +1,22 @@
 //! The checks, each with the bit that asks for it.
 
 use super::Config;
+use crate::script::error::Refusal;
+use crate::sip::proxy::unsupported_options;
 use crate::sip::{Finding, HeaderError, HeaderId, Message, NameAddr, Scheme, Uri};
-
-/// What is wrong with a request, as the reply that tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) status: u16,
-    pub(super) reason: &'static str,
-    pub(super) header: Option<(&'static str, String)>,
-}
 
 /// One check.
 pub(super) struct Row {
     /// Its number in the sum that the script gives; Kamailio's.
     pub(super) bit: u16,
-    pub(super) check: fn(&Message, &Config) -> Option<Fault>,
+    pub(super) check: fn(&Message, &Config) -> Option<Refusal>,
 }
 
 /// The number that asks for the checks of URIs.
 pub(super) const PARSE_URIS: u16 = 1024;
 
-const PROXY_REQUIRE: HeaderId = HeaderId::ProxyRequire;
+/// The number that asks for the check of Proxy-Require.
+pub(super) const PROXY_REQUIRE: u16 = 512;
 
 /// In the order in which they are made. What is not here, 16, no message shows that has come this far.
 pub(super) const MESSAGE_CHECKS: &[Row] = &[
@@ -34,7 +29,7 @@ pub(super) const MESSAGE_CHECKS: &[Row] = &[
     Row { bit: 64, check: cseq_value },
     Row { bit: 128, check: content_length },
     Row { bit: 256, check: expires },
-    Row { bit: 512, check: proxy_require },
+    Row { bit: PROXY_REQUIRE, check: proxy_require },
     Row { bit: 2048, check: digest },
     Row { bit: 4096, check: duplicate_tags },
     Row { bit: 8192, check: authorization },
@@ -47,22 +42,22 @@ pub(super) const URI_CHECKS: &[Row] = &[
     Row { bit: 8, check: |message, _| address(message, HeaderId::Contact, "Bad Contact URI") },
 ];
 
-fn fault(status: u16, reason: &'static str) -> Option<Fault> {
-    Some(Fault { status, reason, header: None })
+fn fault(status: u16, reason: &'static str) -> Option<Refusal> {
+    Some(Refusal { status, reason, header: None })
 }
 
-fn bad(is_bad: bool, reason: &'static str) -> Option<Fault> {
+fn bad(is_bad: bool, reason: &'static str) -> Option<Refusal> {
     if is_bad { fault(400, reason) } else { None }
 }
 
-fn version(message: &Message, _: &Config) -> Option<Fault> {
+fn version(message: &Message, _: &Config) -> Option<Refusal> {
     match message.version().eq_ignore_ascii_case("SIP/2.0") {
         true => None,
         false => fault(505, "Version Not Supported"),
     }
 }
 
-fn scheme(message: &Message, _: &Config) -> Option<Fault> {
+fn scheme(message: &Message, _: &Config) -> Option<Refusal> {
     match Uri::parse(message.request_uri()).ok()?.scheme() {
         Scheme::Sip | Scheme::Sips | Scheme::Tel => None,
         Scheme::Other(name) if name.eq_ignore_ascii_case("urn") => None,
@@ -70,31 +65,31 @@ fn scheme(message: &Message, _: &Config) -> Option<Fault> {
     }
 }
 
-fn required_headers(message: &Message, _: &Config) -> Option<Fault> {
+fn required_headers(message: &Message, _: &Config) -> Option<Refusal> {
     use HeaderId::{CSeq, CallId, From, To, Via};
     let missing = [From, To, CSeq, CallId, Via].iter().find(|id| message.header(**id).is_none())?;
     let (status, reason) = Finding::Header(HeaderError::Missing(*missing)).status();
     fault(status, reason)
 }
 
-fn via(message: &Message, _: &Config) -> Option<Fault> {
+fn via(message: &Message, _: &Config) -> Option<Refusal> {
     bad(message.top_via().is_err(), "Bad Via")
 }
 
-fn cseq_method(message: &Message, _: &Config) -> Option<Fault> {
+fn cseq_method(message: &Message, _: &Config) -> Option<Refusal> {
     let is_other = message.cseq().is_ok_and(|cseq| cseq.method != message.method());
     bad(is_other, "CSeq Method Mismatch")
 }
 
 /// RFC 3261 §8.1.1.5: less than 2^31.
-fn cseq_value(message: &Message, _: &Config) -> Option<Fault> {
+fn cseq_value(message: &Message, _: &Config) -> Option<Refusal> {
     bad(
         message.cseq().is_ok_and(|cseq| cseq.number >= 1 << 31) || message.cseq().is_err(),
         "Bad CSeq",
     )
 }
 
-fn content_length(message: &Message, _: &Config) -> Option<Fault> {
+fn content_length(message: &Message, _: &Config) -> Option<Refusal> {
     match message.content_length() {
         Err(_) => fault(400, "Bad Content-Length"),
         Ok(None) => None,
@@ -102,44 +97,37 @@ fn content_length(message: &Message, _: &Config) -> Option<Fault> {
     }
 }
 
-fn expires(message: &Message, _: &Config) -> Option<Fault> {
+fn expires(message: &Message, _: &Config) -> Option<Refusal> {
     bad(message.expires().is_err(), "Bad Expires")
 }
 
 /// RFC 3261 §16.3 step 5: a 420 that names what is not understood.
-fn proxy_require(message: &Message, config: &Config) -> Option<Fault> {
-    let is_known = |tag: &str| config.proxy_require.iter().any(|own| own.eq_ignore_ascii_case(tag));
-    let tags = message.values(PROXY_REQUIRE).map(String::from_utf8_lossy);
-    let unknown: Vec<_> = tags.filter(|tag| !tag.is_empty() && !is_known(tag)).collect();
-    if unknown.is_empty() {
-        return None;
-    }
-    // A tag that no header can carry back, folds for instance, makes the request malformed.
-    let is_plain = |tag: &str| tag.bytes().all(|b| b.is_ascii_graphic());
-    match unknown.iter().all(|tag| is_plain(tag)) {
-        true => Some(Fault {
+fn proxy_require(message: &Message, config: &Config) -> Option<Refusal> {
+    match unsupported_options(message, &config.proxy_require) {
+        Ok(None) => None,
+        Ok(Some(unknown)) => Some(Refusal {
             status: 420,
             reason: "Bad Extension",
-            header: Some(("Unsupported", unknown.join(", "))),
+            header: Some(("Unsupported", unknown)),
         }),
-        false => fault(400, "Bad Proxy-Require"),
+        Err(_) => fault(400, "Bad Proxy-Require"),
     }
 }
 
 /// The parameters that RFC 7616 §3.4 demands of every answer to a challenge.
 const CREDENTIALS: [&str; 5] = ["username", "realm", "nonce", "uri", "response"];
 
-fn digest(message: &Message, _: &Config) -> Option<Fault> {
+fn digest(message: &Message, _: &Config) -> Option<Refusal> {
     credentials(message, HeaderId::Authorization, "Bad Authorization")
         .or_else(|| credentials(message, HeaderId::ProxyAuthorization, "Bad Proxy-Authorization"))
 }
 
-fn authorization(message: &Message, _: &Config) -> Option<Fault> {
+fn authorization(message: &Message, _: &Config) -> Option<Refusal> {
     credentials(message, HeaderId::Authorization, "Bad Authorization")
 }
 
 /// Other schemes than Digest are for those who know them.
-fn credentials(message: &Message, id: HeaderId, reason: &'static str) -> Option<Fault> {
+fn credentials(message: &Message, id: HeaderId, reason: &'static str) -> Option<Refusal> {
     let lacks = |value: &[u8]| {
         let value = String::from_utf8_lossy(value);
         let value = value.trim();
@@ -168,7 +156,7 @@ fn parameter_names(params: &str) -> Vec<&str> {
     names.map(|(name, _)| name.trim()).collect()
 }
 
-fn duplicate_tags(message: &Message, _: &Config) -> Option<Fault> {
+fn duplicate_tags(message: &Message, _: &Config) -> Option<Refusal> {
     let has_two = |address: &NameAddr<'_>| {
         let tags = address.params.iter().filter(|param| param.name.eq_ignore_ascii_case("tag"));
         tags.count() > 1
@@ -177,11 +165,11 @@ fn duplicate_tags(message: &Message, _: &Config) -> Option<Fault> {
         .or_else(|| bad(message.to().is_ok_and(|to| has_two(&to)), "Two To Tags"))
 }
 
-fn request_uri(message: &Message, _: &Config) -> Option<Fault> {
+fn request_uri(message: &Message, _: &Config) -> Option<Refusal> {
     bad(Uri::parse(message.request_uri()).is_err(), "Bad Request-URI")
 }
 
-fn address(message: &Message, id: HeaderId, reason: &'static str) -> Option<Fault> {
+fn address(message: &Message, id: HeaderId, reason: &'static str) -> Option<Refusal> {
     let is_bad = |address: Result<NameAddr<'_>, HeaderError>| match address {
         Ok(address) if id == HeaderId::Contact && address.is_wildcard() => false,
         Ok(address) => address.parsed_uri().is_err(),

@@ -2,10 +2,10 @@
 
 mod checks;
 
-use self::checks::{Fault, MESSAGE_CHECKS, URI_CHECKS};
+use self::checks::{MESSAGE_CHECKS, URI_CHECKS};
 use crate::config::value::ranged;
 use crate::config::{ParamError, Params};
-use crate::script::error::RouteError;
+use crate::script::error::{Refusal, RouteError};
 use crate::script::export::REQUEST;
 use crate::script::module::{Exports, ModuleDef};
 use crate::script::route::Route;
@@ -104,7 +104,7 @@ fn sum(
 }
 
 /// The first fault of the request that these checks find.
-fn fault(route: &Route, config: &Config, checks: u16, uris: u16) -> Option<Fault> {
+fn fault(route: &Route, config: &Config, checks: u16, uris: u16) -> Option<Refusal> {
     let wanted = MESSAGE_CHECKS.iter().filter(|row| checks & row.bit != 0);
     let fault = wanted.filter_map(|row| (row.check)(&route.message, config)).next();
     fault.or_else(|| {
@@ -115,8 +115,11 @@ fn fault(route: &Route, config: &Config, checks: u16, uris: u16) -> Option<Fault
 }
 
 fn check(route: &mut Route, config: &Config, checks: u16, uris: u16) -> bool {
-    let Some(fault) = fault(route, config, checks, uris) else { return true };
-    route.last_error = Some((fault.status, fault.reason));
+    let Some(fault) = fault(route, config, checks, uris) else {
+        route.meets_proxy_require |= checks & checks::PROXY_REQUIRE != 0;
+        return true;
+    };
+    route.last_error = Some(fault.clone());
     if !config.noreply {
         let header = fault.header.map(|(name, value)| (name.into(), value.into()));
         // What cannot be answered is still refused.

@@ -88,10 +88,13 @@ fn options_of_ours_may_be_required() {
     let mut message = request("MESSAGE", "sip:b@c", "Proxy-Require: gin\r\n");
     let mut route = route(Kind::Request, message.clone(), &Rc::default());
     assert_eq!(sanity_check(&mut route, &config), Ok(true));
+    assert!(route.meets_proxy_require);
     message.set_header("Proxy-Require", "gin, sec-agree").unwrap();
     route.message = message;
     assert_eq!(sanity_check(&mut route, &config), Ok(false));
-    assert_eq!(route.last_error, Some((420, "Bad Extension")));
+    let last = route.last_error.clone().unwrap();
+    assert_eq!((last.status, last.reason), (420, "Bad Extension"));
+    assert_eq!(last.header, Some(("Unsupported", "sec-agree".to_owned())));
 }
 
 #[test]
@@ -102,7 +105,8 @@ fn the_script_may_answer_by_itself() {
     route.message.set_header("Expires", "x").unwrap();
     assert_eq!(sanity_check(&mut route, &config), Ok(false));
     assert!(router.journal().is_empty() && !route.is_answered);
-    assert_eq!(route.last_error, Some((400, "Bad Expires")));
+    let last = route.last_error.clone().unwrap();
+    assert_eq!((last.status, last.reason), (400, "Bad Expires"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::script::error::RouteError;
 use crate::script::export::{ANY, BRANCH, FAILURE, Kinds, REQUEST, XMPP_MESSAGE};
 use crate::script::module::ModuleExports;
 use crate::script::route::Route;
-use crate::sip::{Uri, UriError, unescape_text};
+use crate::sip::{Scheme, Uri, UriError, unescape_text};
 
 /// Where a next hop is still open.
 const BEFORE_RELAY: Kinds = REQUEST.or(FAILURE).or(BRANCH).or(XMPP_MESSAGE);
@@ -23,7 +23,9 @@ pub(super) fn export(siputils: &mut ModuleExports<'_, Config>) {
         .export("cmp_aor", ["one", "other"], ANY, cmp_aor)
         .export("uri_param", ["name"], ANY, uri_param)
         .export("uri_param", ["name", "value"], ANY, uri_param_is)
+        .export("uri_param_any", ["name"], ANY, uri_param_any)
         .export("uri_param_value", ["name"], ANY, uri_param_value)
+        .export("tel2sip", ["uri", "host"], ANY, tel2sip)
         .export("add_uri_param", ["param"], BEFORE_RELAY, add_uri_param)
         .export("uri_param_rm", ["name"], BEFORE_RELAY, uri_param_rm);
 }
@@ -130,6 +132,49 @@ fn uri_param_is(
     let uri = route.request_uri()?;
     let is_it = |found: &str| unescape_text(found).eq_ignore_ascii_case(&value);
     Ok(uri.param(&name).is_some_and(|param| is_it(param.value.unwrap_or(""))))
+}
+
+/// Has the Request-URI a parameter of this name, behind the host or within the user part?
+///
+/// ```rhai
+/// if uri_param_any("phone-context") { info("$ru is a local number"); }
+/// ```
+fn uri_param_any(route: &mut Route, _: &Config, name: ImmutableString) -> Result<bool, RouteError> {
+    let uri = route.request_uri()?;
+    let within_user = uri.user().unwrap_or_default().split(';').skip(1).any(|param| {
+        let found = param.split('=').next().unwrap_or_default();
+        unescape_text(found).eq_ignore_ascii_case(&name)
+    });
+    Ok(within_user || uri.has_param(&name))
+}
+
+/// A telephone number as a SIP URI at a host (RFC 3261 §19.1.6): without visual separators, its parameters in small letters.
+/// Any other URI stays as it is.
+///
+/// ```rhai
+/// seturi(tel2sip(ruri(), "trunk.example"));
+/// ```
+fn tel2sip(
+    _: &mut Route,
+    _: &Config,
+    uri: ImmutableString,
+    host: ImmutableString,
+) -> Result<String, RouteError> {
+    let tel = given("tel2sip", &uri)?;
+    if !matches!(tel.scheme(), Scheme::Tel) {
+        return Ok(uri.to_string());
+    }
+    let mut parts = tel.opaque().split(';');
+    let number = parts.next().unwrap_or_default().replace(['-', '.', '(', ')'], "");
+    let params: String = parts.map(|param| format!(";{}", param.to_ascii_lowercase())).collect();
+    let sip = format!("sip:{number}{params}@{host};user=phone");
+    match Uri::parse(&sip) {
+        Ok(uri) if uri.params().as_str() == "user=phone" => Ok(sip),
+        _ => Err(RouteError::BadArgument {
+            argument: "host",
+            reason: format!("tel2sip(): `{sip}` is no URI"),
+        }),
+    }
 }
 
 /// The value of the Request-URI's parameter, empty where it has none.
@@ -247,6 +292,34 @@ mod tests {
         }
         assert!(cmp_uri(&mut to("sip:a"), &none(), "sip:a".into(), "a".into()).is_err());
         assert!(cmp_aor(&mut to("sip:a"), &none(), "a".into(), "sip:a".into()).is_err());
+    }
+
+    #[test]
+    fn parameters_are_found_within_the_user_too() {
+        let mut route = to("sip:+49;Isub=7;x@h;lr");
+        for (name, is_there) in [("isub", true), ("x", true), ("lr", true), ("+49", false)] {
+            assert_eq!(uri_param_any(&mut route, &none(), name.into()), Ok(is_there), "{name}");
+        }
+        assert_eq!(uri_param_any(&mut to("tel:+49;isub=7"), &none(), "isub".into()), Ok(true));
+    }
+
+    #[test]
+    fn telephone_numbers_become_sip_uris() {
+        let sip =
+            |uri: &str, host: &str| tel2sip(&mut to("sip:a"), &none(), uri.into(), host.into());
+        for (tel, expected) in [
+            ("tel:+1-(201).555-0123", "sip:+12015550123@h:5070;user=phone"),
+            (
+                "tel:7042;Phone-Context=Example.com",
+                "sip:7042;phone-context=example.com@h:5070;user=phone",
+            ),
+            ("sip:a@b", "sip:a@b"),
+        ] {
+            assert_eq!(sip(tel, "h:5070").unwrap_or_default(), expected, "{tel}");
+        }
+        for (tel, host) in [("a", "h"), ("tel:+1", "h b"), ("tel:+1", "h;x"), ("tel:+1", "")] {
+            assert!(sip(tel, host).is_err(), "{tel} {host}");
+        }
     }
 
     #[test]

@@ -82,7 +82,8 @@ fn send_reply_error(route: &mut Route, config: &Config) -> Result<(), RouteError
 }
 
 fn last_error(route: &Route) -> (u16, &'static str) {
-    route.last_error.unwrap_or((500, "Server Internal Error"))
+    let last = route.last_error.as_ref();
+    last.map_or((500, "Server Internal Error"), |refusal| (refusal.status, refusal.reason))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn an_error_becomes_the_reply_that_it_stands_for() {
     let router = Rc::<Recording>::default();
     let mut route = message_route(&router);
     sl_reply_error(&mut route, &Config {}).unwrap();
-    route.last_error = Some(RouteError::TooManyHops.status());
+    route.last_error = Some(RouteError::TooManyHops.refusal());
     send_reply_error(&mut route, &Config {}).unwrap();
     route.has_transaction = true;
     send_reply_error(&mut route, &Config {}).unwrap();

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use rhai::ImmutableString;
 
 use super::{Config, lossy};
 use crate::script::error::RouteError;
@@ -10,7 +11,7 @@ use crate::script::export::{ANY, BRANCH, FAILURE, Kinds, REQUEST, XMPP_MESSAGE};
 use crate::script::module::ModuleExports;
 use crate::script::route::Route;
 use crate::script::substitution::Substitution;
-use crate::sip::{Message, Uri};
+use crate::sip::{HeaderId, Message, Uri};
 
 /// Where a next hop is still open.
 const BEFORE_RELAY: Kinds = REQUEST.or(FAILURE).or(BRANCH).or(XMPP_MESSAGE);
@@ -18,6 +19,7 @@ const BEFORE_RELAY: Kinds = REQUEST.or(FAILURE).or(BRANCH).or(XMPP_MESSAGE);
 pub(super) fn export(textops: &mut ModuleExports<'_, Config>) {
     textops
         .export("subst", ["expression"], ANY, subst)
+        .export("subst_hf", ["name", "expression", "which"], ANY, subst_hf)
         .export("subst_uri", ["expression"], BEFORE_RELAY, subst_uri)
         .export("subst_user", ["expression"], BEFORE_RELAY, subst_user)
         .export("subst_body", ["expression"], ANY, subst_body);
@@ -42,21 +44,94 @@ fn subst(route: &mut Route, _: &Config, expression: Rc<Substitution>) -> Result<
     let headers = head.strip_suffix(b"\r\n").unwrap_or(head);
     let Some(changed) = expression.apply(&lossy(headers)) else { return Ok(false) };
     let new = [line, changed.as_bytes(), &head[headers.len()..], route.message.body()].concat();
-    route.message = checked(&route.message, new)?;
+    route.message = checked("subst", &route.message, new)?;
     Ok(true)
 }
 
+/// Replaces text in the values of one header, as `subst` does. `which` is `a`, all of this name; `f`, the first; or `l`, the
+/// last. Returns false when nothing was found.
+///
+/// ```rhai
+/// subst_hf("Subject", "/^Re: //", "f");
+/// ```
+fn subst_hf(
+    route: &mut Route,
+    _: &Config,
+    name: ImmutableString,
+    expression: Rc<Substitution>,
+    which: ImmutableString,
+) -> Result<bool, RouteError> {
+    let is_meant: fn(usize, usize) -> bool = match which.as_str() {
+        "a" => |_, _| true,
+        "f" => |place, _| place == 0,
+        "l" => |place, count| place + 1 == count,
+        _ => {
+            let reason = format!("subst_hf(): `{which}` is none of a, f and l");
+            return Err(RouteError::BadArgument { argument: "which", reason });
+        }
+    };
+    let old = route.message.to_bytes();
+    let lines = header_lines(&old[..old.len() - route.message.body().len()]);
+    let count = lines.iter().filter(|line| is_named(line, &name)).count();
+    let (mut new, mut place, mut is_changed) = (Vec::with_capacity(old.len()), 0, false);
+    for line in &lines {
+        let mut changed = None;
+        if is_named(line, &name) {
+            changed = is_meant(place, count).then(|| changed_line(line, &expression)).flatten();
+            place += 1;
+        }
+        is_changed |= changed.is_some();
+        new.extend_from_slice(changed.as_deref().unwrap_or(line));
+    }
+    if is_changed {
+        new.extend_from_slice(route.message.body());
+        route.message = checked("subst_hf", &route.message, new)?;
+    }
+    Ok(is_changed)
+}
+
+/// A header line with another value; `None` when nothing was found in it.
+fn changed_line(line: &[u8], expression: &Substitution) -> Option<Vec<u8>> {
+    let colon = memchr::memchr(b':', line)?;
+    let value = expression.apply(&lossy(line[colon + 1..].trim_ascii()))?;
+    Some([&line[..=colon], b" ", value.as_bytes(), b"\r\n"].concat())
+}
+
+/// The lines of a head with their ends, each with those that continue it.
+fn header_lines(head: &[u8]) -> Vec<&[u8]> {
+    let (mut lines, mut start) = (Vec::new(), 0);
+    for end in memchr::memchr_iter(b'\n', head) {
+        // The empty line is a line.
+        if !matches!(head.get(end + 1), Some(b' ' | b'\t')) {
+            lines.push(&head[start..=end]);
+            start = end + 1;
+        }
+    }
+    lines
+}
+
+/// Is this a line of the header, by its long or short name?
+fn is_named(line: &[u8], name: &str) -> bool {
+    let Some(colon) = memchr::memchr(b':', line) else { return false };
+    let found = line[..colon].trim_ascii();
+    match HeaderId::from_name(name.as_bytes()) {
+        HeaderId::Other => found.eq_ignore_ascii_case(name.as_bytes()),
+        known => HeaderId::from_name(found) == known,
+    }
+}
+
 /// A message that may take the place of `old`.
-fn checked(old: &Message, new: Vec<u8>) -> Result<Message, RouteError> {
+fn checked(function: &str, old: &Message, new: Vec<u8>) -> Result<Message, RouteError> {
     let refuse = |reason: String| RouteError::BadArgument { argument: "expression", reason };
     let new = Message::parse(Bytes::from(new))
-        .map_err(|error| refuse(format!("subst(): what is left is no message: {error}")))?;
-    new.validate()
-        .map_err(|finding| refuse(format!("subst(): what is left is no message: {finding}")))?;
+        .map_err(|error| refuse(format!("{function}(): what is left is no message: {error}")))?;
+    new.validate().map_err(|finding| {
+        refuse(format!("{function}(): what is left is no message: {finding}"))
+    })?;
     let via = |message: &Message| message.top_via().map(|via| via.as_str().to_owned()).ok();
     match via(old) == via(&new) {
         true => Ok(new),
-        false => Err(refuse("subst(): the replies need the top Via as it is".to_owned())),
+        false => Err(refuse(format!("{function}(): the replies need the top Via as it is"))),
     }
 }
 
@@ -142,6 +217,31 @@ mod tests {
         assert_eq!(route.message.body(), b"Hello");
         assert_eq!(subst(&mut route, NONE, expression("/Hello/Bye/")), Ok(false), "no header");
         assert_eq!(subst(&mut route, NONE, expression("/^MESSAGE/INFO/")), Ok(false), "first line");
+    }
+
+    #[test]
+    fn one_header_is_changed_wherever_it_stands() {
+        let more = "X-A: one\r\nx-a : one\r\n two\r\nX-B: one\r\nX-A: one\r\n\r\none";
+        let changed = |name: &str, text: &str, which: &str| {
+            let mut route =
+                route(Kind::Request, request("MESSAGE", "sip:a@b", more), &Rc::default());
+            let found = subst_hf(&mut route, NONE, name.into(), expression(text), which.into())?;
+            let text = String::from_utf8(route.message.to_bytes().to_vec()).unwrap();
+            let values = text[text.find("X-A").unwrap()..].to_owned();
+            Ok::<_, RouteError>((found, values))
+        };
+        let all = "X-A: 1\r\nx-a : 1\r\n two\r\nX-B: one\r\nX-A: 1\r\n\r\none";
+        assert_eq!(changed("x-A", "/^one/1/", "a"), Ok((true, all.to_owned())));
+        let first = more.replacen("one", "1", 1);
+        assert_eq!(changed("X-A", "/one/1/", "f"), Ok((true, first)));
+        let last = more.replace("X-B: one\r\nX-A: one", "X-B: one\r\nX-A: 1");
+        assert_eq!(changed("X-A", "/one/1/", "l"), Ok((true, last)));
+        assert_eq!(changed("X-C", "/one/1/", "a"), Ok((false, more.to_owned())));
+        assert_eq!(changed("X-A", "/three/1/", "a"), Ok((false, more.to_owned())));
+        assert!(changed("X-A", "/one/1/", "x").is_err());
+        assert!(changed("X-C", "/one/1/", "x").is_err());
+        assert!(changed("CSeq", "/7/seven/", "a").is_err(), "it is no message");
+        assert!(changed("v", "/z9hG4bK1/other/", "f").is_err(), "the top Via stays");
     }
 
     #[test]

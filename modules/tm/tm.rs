@@ -76,6 +76,7 @@ fn t_reply(
 /// Ways of one q are taken at the same time, those of a lower q when all of a higher one have failed. The replies
 /// return by themselves. An ACK goes on without a transaction, as does a CANCEL whose INVITE is not known; a CANCEL
 /// whose INVITE is known never reaches the script. In a `failure_route` without any new way the same one is tried again.
+/// A Proxy-Require that nobody has looked at is an error of status 420.
 ///
 /// In `xmpp_message_route` it delivers the MESSAGE that the stanza has become; a failure returns to
 /// the XMPP sender as an error. Returns true; no way to the next hop is an error that tells the status.
@@ -84,9 +85,13 @@ fn t_reply(
 /// try { t_relay(); } catch (e) { t_reply(e.status, e.reason); }
 /// ```
 fn t_relay(route: &mut Route, _: &Config) -> Result<bool, RouteError> {
-    let relayed = route.router().relay(route);
+    let router = route.router();
+    let relayed = router.relay(route);
     route.wait(relayed)??;
     route.is_relayed = true;
+    if route.armed.as_ref().is_some_and(|armed| armed.branch.is_some()) {
+        router.recall(route);
+    }
     Ok(true)
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -41,6 +42,20 @@ impl fmt::Display for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|secret| Self(secret.into()))
+    }
+}
+
+/// The fewest bytes of a secret that something is sealed with.
+const SEALING: usize = 16;
+
+/// Reads a secret that something is sealed with, which nobody may find by trying.
+pub fn sealing_secret<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Secret>, D::Error> {
+    let secret = Secret::deserialize(deserializer)?;
+    match secret.expose().len() {
+        SEALING.. => Ok(Some(secret)),
+        _ => Err(D::Error::custom(format_args!("a secret has at least {SEALING} bytes"))),
     }
 }
 

@@ -84,7 +84,7 @@ pub struct SipTimers {
     pub t4: Duration,
     /// `timer_c`: how long an INVITE that was answered provisionally may go on without a final answer; then it is cancelled.
     ///
-    /// 1ms to 86400s. Default 180s; RFC 3261 §16.6 step 11 wants more than three minutes from its sending.
+    /// 1ms to 86400s. Default 185s; RFC 3261 §16.6 step 11 wants more than three minutes.
     #[serde(deserialize_with = "duration_to::<_, 86_400>")]
     pub timer_c: Duration,
 }
@@ -95,7 +95,7 @@ impl Default for SipTimers {
             t1: Duration::from_millis(500),
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
-            timer_c: Duration::from_secs(180),
+            timer_c: Duration::from_secs(185),
         }
     }
 }

@@ -35,7 +35,7 @@ impl Worker {
 
     /// Answers the CANCEL, and cancels every branch of the INVITE, or ends it when it has none.
     fn cancel_served(&self, message: &Message, key: ServerKey, invite: &ServerKey, source: Source) {
-        if self.open_server(key, message, source).is_err() {
+        if self.open_server(key, message, source, 0).is_err() {
             self.answer_stateless(message, source, 200, "", &[]);
         } else {
             // It was opened just now, so it takes an answer.

@@ -1,16 +1,17 @@
 //! One request on its way to several targets, or with routes armed: its branches, and how each leaves (RFC 3261 §16.6).
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rhai::{Dynamic, ImmutableString};
+use rhai::ImmutableString;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::kept::Kept;
 use super::record_route::Recording;
 use super::relay::{Leaving, Outbound, unreachable};
 use super::transactions::User;
@@ -20,15 +21,13 @@ use crate::clock;
 use crate::script::engine::{Bundle, Ended};
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
-use crate::script::route::{Armed, Outcome, Route, Target as Way};
+use crate::script::route::{Armed, Listener, Outcome, Route, Target as Way};
 use crate::script::router::Waiting;
-use crate::sip::proxy::loose_route::Followed;
-use crate::sip::proxy::record_route::RecordRoute;
-use crate::sip::proxy::{self, BranchOutcome, ResponseContext, TargetSet};
+use crate::sip::proxy::{self, BranchOutcome, Breadth, ResponseContext, TargetSet};
 use crate::sip::target::Target;
 use crate::sip::transaction::{Branch, ServerKey};
 use crate::sip::transport::Source;
-use crate::sip::{Message, Method};
+use crate::sip::{Message, Method, Uri};
 
 /// How long a destination that failed is tried after all others.
 pub(super) const BURIED: Duration = Duration::from_secs(30);
@@ -61,11 +60,10 @@ pub(super) struct State {
     pub(super) armed: Armed,
     pub(super) source: Source,
     bundle: Option<Rc<Bundle>>,
-    record_route: Option<RecordRoute>,
-    followed: Option<Followed>,
-    flags: u32,
-    variables: BTreeMap<ImmutableString, Dynamic>,
-    breadth: u32,
+    /// Where the Request-URI went last, for a `failure_route` that tries the same again.
+    way: Option<Way>,
+    pub(super) kept: Kept,
+    breadth: Breadth,
     mark: Option<u32>,
 }
 
@@ -80,8 +78,21 @@ pub(super) struct Leg {
     flags: u32,
 }
 
+/// The request on its way to one target, before it is known which address that has.
+struct Draft {
+    message: Message,
+    /// Its Route is done with.
+    is_followed: bool,
+    /// The next hop, when it is not in the message.
+    destination: Option<ImmutableString>,
+    /// The flags of the way.
+    flags: u32,
+    recording: Option<Recording>,
+    socket: Option<Listener>,
+}
+
 impl Forwarding {
-    fn new(key: ServerKey, route: &Route) -> Self {
+    fn new(key: ServerKey, route: &Route, is_spiral: bool) -> Self {
         let message = &route.message;
         Self {
             key,
@@ -93,11 +104,9 @@ impl Forwarding {
                 armed: Armed::default(),
                 source: route.source,
                 bundle: None,
-                record_route: None,
-                followed: None,
-                flags: 0,
-                variables: BTreeMap::new(),
-                breadth: proxy::incoming_breadth(message),
+                way: None,
+                kept: Kept::of(route),
+                breadth: Breadth::new(proxy::incoming_breadth(message), is_spiral),
                 mark: None,
             }),
             starting: Cell::new(0),
@@ -111,42 +120,43 @@ impl Forwarding {
     fn take(&self, route: &mut Route) {
         let state = &mut *self.state.borrow_mut();
         let armed = route.armed.as_deref().cloned().unwrap_or_default();
-        let is_changed = route.kind != Kind::Failure
-            || route.targets.is_empty()
-            || route.destination.is_some()
-            || route.message.request_uri() != state.request.request_uri();
-        if is_changed {
-            let way = Way {
+        let is_same = route.kind == Kind::Failure
+            && route.destination.is_none()
+            && route.message.request_uri() == state.request.request_uri();
+        let way = match &state.way {
+            Some(last) if is_same => last.clone(),
+            _ => Way {
                 destination: route.destination.clone(),
                 path: route.path.clone(),
                 q: route.q,
                 flags: route.branch_flags,
                 ..Way::new(route.message.request_uri())
-            };
-            state.targets.push(route.q, way);
-        }
-        for way in route.targets.drain(..) {
-            state.targets.push(way.q, way);
+            },
+        };
+        state.way = Some(way.clone());
+        let own = (!is_same || route.targets.is_empty()).then_some(way);
+        for way in own.into_iter().chain(route.targets.drain(..)) {
+            state.targets.push(way.q, way, is_same_way);
         }
         state.request = route.message.clone();
         state.armed = armed;
         state.bundle.clone_from(&route.bundle);
-        state.record_route.clone_from(&route.record_route);
-        state.followed.clone_from(&route.followed);
-        self.keep(state, route);
+        state.kept.update(route);
     }
 
-    /// Keeps the flags and variables that a route has left behind.
-    fn keep(&self, state: &mut State, route: &Route) {
-        state.flags = route.flags;
-        if !(state.variables.is_empty() && route.variables.is_empty()) {
-            state.variables.clone_from(&route.variables);
-        }
+    /// The flags as the last route has left them.
+    pub(super) fn flags(&self) -> u32 {
+        self.state.borrow().kept.flags
     }
 
-    /// The same, from outside.
+    /// Keeps the flags of a route that goes on.
+    pub(super) fn note_flags(&self, flags: u32) {
+        self.state.borrow_mut().kept.flags = flags;
+    }
+
+    /// Keeps what a route has left behind.
     pub(super) fn keep_of(&self, route: &Route) {
-        self.keep(&mut self.state.borrow_mut(), route);
+        self.state.borrow_mut().kept.update(route);
     }
 
     /// A run of a route about `message`.
@@ -165,10 +175,7 @@ impl Forwarding {
         route.has_transaction = true;
         let leg = state.legs.get(outcome.branch).and_then(Option::as_ref);
         route.branch_flags = leg.map_or(0, |leg| leg.flags);
-        route.record_route.clone_from(&state.record_route);
-        route.followed.clone_from(&state.followed);
-        route.flags = state.flags;
-        route.variables.clone_from(&state.variables);
+        state.kept.lend(&mut route);
         route.outcome = Some(outcome);
         route.armed = Some(Box::new(state.armed.clone()));
         route
@@ -215,7 +222,9 @@ impl Worker {
         }
         let known = served.forwarding.clone();
         drop(table);
-        let forwarding = known.unwrap_or_else(|| Rc::new(Forwarding::new(key, route)));
+        let is_ours = |branch: &str| self.shared.mint.parse(branch).is_some();
+        let begin = || Forwarding::new(key, route, proxy::is_spiral(&route.message, is_ours));
+        let forwarding = known.unwrap_or_else(|| Rc::new(begin()));
         let state = forwarding.state.borrow();
         if !state.context.may_grow() {
             let reason = "the request is answered, or a 6xx forbids any other try";
@@ -225,7 +234,7 @@ impl Worker {
         if branches + 1 + route.targets.len() > MAX_BRANCHES {
             return Err(RouteError::Overload("the number of branches"));
         }
-        if state.breadth == 0 {
+        if state.breadth.limit() == 0 {
             return Err(RouteError::Breadth);
         }
         drop(state);
@@ -324,61 +333,62 @@ impl Worker {
         way: Way,
         share: u32,
     ) -> Result<bool, RouteError> {
-        let (mut copy, is_followed, mut recording) = forwarding.copy();
-        if copy.request_uri() != way.uri {
-            copy.set_request_uri(&way.uri)?;
-        }
-        proxy::count_hop(&mut copy)?;
-        proxy::set_breadth(&mut copy, share)?;
-        self.remove_own_route(is_followed, &mut copy)?;
-        proxy::add_path(&mut copy, &way.path)?;
-        let (mut destination, mut flags) = (way.destination, way.flags);
-        if let Some((bundle, name)) = forwarding.armed(Kind::Branch) {
-            let way = (destination, way.flags);
-            let (route, result) =
-                self.run_branch_route(forwarding, leg, (bundle, name), copy, way).await;
-            let Some(route) = route.filter(|route| result.is_ok() && !route.is_dropped) else {
+        let mut copy = forwarding.copy(&way)?;
+        let message = &mut copy.message;
+        proxy::count_hop(message)?;
+        proxy::set_breadth(message, share)?;
+        self.remove_own_route(copy.is_followed, message)?;
+        proxy::add_path(message, &way.path)?;
+        if let Some(armed) = forwarding.armed(Kind::Branch) {
+            let Some(shaped) = self.run_branch_route(forwarding, leg, armed, copy).await else {
                 let outcome = BranchOutcome::Skipped;
                 _ = forwarding.state.borrow_mut().context.handle_outcome(leg, outcome);
                 return Ok(false);
             };
-            forwarding.keep_of(&route);
-            recording = Recording::of(&route);
-            copy = route.message;
-            destination = route.destination;
-            flags = route.branch_flags;
+            copy = shaped;
         }
-        let next_hop = proxy::next_hop(&mut copy, destination.as_deref())?;
+        let Draft { mut message, destination, flags, recording, socket, .. } = copy;
+        proxy::clean_request_uri(&mut message)?;
+        let next_hop = proxy::next_hop(&mut message, destination.as_deref())?;
         let user = User::Leg(Rc::downgrade(forwarding), leg);
         let leaving = forwarding.leaving();
-        let outbound =
-            Box::new(Outbound { leaving, recording, ..Outbound::new(copy, next_hop, user) });
+        let outbound = Outbound::new(message, next_hop, user);
+        let outbound = Box::new(Outbound { leaving, recording, socket, ..outbound });
         let targets = self.targets_of(&outbound).await?;
         let entry = Leg { outbound, others: targets, sent: None, flags };
         forwarding.state.borrow_mut().legs[leg] = Some(entry);
         self.send_leg(forwarding, leg).await
     }
 
+    /// The copy as the `branch_route` leaves it; none when it leaves it out.
     async fn run_branch_route(
         self: &Rc<Self>,
         forwarding: &Rc<Forwarding>,
         leg: usize,
         (bundle, name): (Rc<Bundle>, String),
-        copy: Message,
-        (destination, flags): (Option<ImmutableString>, u32),
-    ) -> Ended {
+        copy: Draft,
+    ) -> Option<Draft> {
         let outcome = Outcome { branch: leg, ..Outcome::default() };
         let source = forwarding.state.borrow().source;
-        let mut route = forwarding.route(Kind::Branch, copy, source, outcome, self);
-        route.destination = destination;
-        route.branch_flags = flags;
+        let mut route = forwarding.route(Kind::Branch, copy.message, source, outcome, self);
+        route.destination = copy.destination;
+        route.branch_flags = copy.flags;
         let (ended, end) = oneshot::channel();
         self.run_named(bundle, name, route, move |how| drop(ended.send(how)));
-        let ended = end.await.unwrap_or_else(|_| (None, Ok(())));
-        if let Err(error) = &ended.1 {
+        let (route, result): Ended = end.await.ok()?;
+        if let Err(error) = &result {
             tracing::warn!(%error, "branch_route failed, its branch is left out");
         }
-        ended
+        let route = route.filter(|route| result.is_ok() && !route.is_dropped)?;
+        forwarding.keep_of(&route);
+        Some(Draft {
+            recording: Recording::of(&route),
+            socket: route.send_socket,
+            destination: route.destination,
+            flags: route.branch_flags,
+            message: route.message,
+            is_followed: copy.is_followed,
+        })
     }
 
     /// The addresses that a copy may go to, the dead ones last.
@@ -432,23 +442,34 @@ impl Forwarding {
     /// The next targets as branches, and the breadth that each gets (RFC 5393 §5.3).
     fn next_group(&self) -> (Vec<(usize, Way)>, u32) {
         let state = &mut *self.state.borrow_mut();
-        if !state.context.may_grow() {
+        let limit = state.breadth.limit();
+        if limit == 0 || !state.context.may_grow() {
             state.targets.clear();
         }
-        let group = state.targets.next_group(state.breadth as usize);
-        let share = state.breadth / u32::try_from(group.len().max(1)).unwrap_or(u32::MAX);
+        let group = state.targets.next_group(limit);
+        let share = if group.is_empty() { 0 } else { state.breadth.share(group.len()) };
         let group = group.into_iter().map(|way| {
             state.legs.push(None);
             (state.context.add(), way)
         });
-        (group.collect(), share.max(1))
+        (group.collect(), share)
     }
 
-    /// The request as it came from the script, whether its Route is done with, and what Record-Route shall say.
-    fn copy(&self) -> (Message, bool, Option<Recording>) {
-        let state = self.state.borrow();
-        let recording = Recording::wished(&state.record_route, state.source);
-        (state.request.clone(), state.followed.is_some(), recording)
+    /// The request as it came from the script, for one way.
+    fn copy(&self, way: &Way) -> Result<Draft, RouteError> {
+        let State { request, kept, source, .. } = &*self.state.borrow();
+        let mut message = request.clone();
+        if message.request_uri() != way.uri {
+            message.set_request_uri(&way.uri)?;
+        }
+        Ok(Draft {
+            message,
+            is_followed: kept.is_followed(),
+            destination: way.destination.clone(),
+            flags: way.flags,
+            recording: kept.recording(*source),
+            socket: kept.send_socket(),
+        })
     }
 
     /// Where a branch goes next, and the host that it asked for.
@@ -462,6 +483,16 @@ impl Forwarding {
         let State { armed, mark, .. } = &*self.state.borrow();
         Leaving { mark: *mark, ringing: armed.ringing, silence: armed.silence }
     }
+}
+
+/// RFC 3261 §16.5: the same resource by the same way. Phones behind NATs may share a URI, not a way.
+fn is_same_way(a: &Way, b: &Way) -> bool {
+    let is_same_uri = || match (Uri::parse(&a.uri), Uri::parse(&b.uri)) {
+        (Ok(one), Ok(other)) => one.is_equivalent(&other),
+        _ => a.uri == b.uri,
+    };
+    let next = |way: &Way| way.destination.clone().unwrap_or_else(|| way.uri.clone());
+    a.path == b.path && is_same_uri() && (next(a) == next(b) || a.destination == b.destination)
 }
 
 /// As long as it lives, a group is being sent.

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::rest;
+use super::router::with_own;
 use super::shared::Mail;
 use super::worker::Worker;
 use crate::clock;
@@ -183,6 +184,9 @@ impl Worker {
 
     /// Sees to it that a request whose script failed is answered.
     fn finish_request(self: &Rc<Self>, (route, result): Ended, remains: &Remains) {
+        if let Some(route) = &route {
+            self.note_flags(route);
+        }
         let Err(error) = result else {
             if let Some(route) = route {
                 self.finish_sound_request(&route);
@@ -190,15 +194,13 @@ impl Worker {
             return;
         };
         let (status, reason) = error.status();
-        let wait = error.retry_after().map(|wait| wait.as_secs().to_string());
-        let headers: &[(&str, &str)] = match &wait {
-            Some(wait) => &[("Retry-After", wait)],
-            None => &[],
-        };
+        let header = error.header();
+        let header = header.as_ref().map(|(name, value)| (*name, value.as_str()));
         let Some(route) = route else {
             tracing::error!(%error, peer = %remains.source.peer, "a script run was lost");
             let Ok(Framed::Message(mut message)) = datagram(remains.bytes.clone()) else { return };
             if message.mark_source(remains.source.peer).is_ok() {
+                let headers = header.as_slice();
                 self.answer_stateless(&message, remains.source, status, reason, headers);
             }
             return;
@@ -206,26 +208,28 @@ impl Worker {
         let call_id = route.message.text(HeaderId::CallId).unwrap_or_default();
         match status {
             487 => tracing::debug!(%call_id, "the caller gave up while the script ran"),
+            _ if error.is_senders_fault() => self.refuse("bad request", route.source, &error),
             _ => tracing::warn!(%error, %call_id, status, "script failed"),
         }
         if route.is_answered || route.is_relayed {
             return;
         }
+        let headers = with_own(&route, status, header.as_slice());
         match route.key.filter(|_| route.has_transaction) {
             Some(key) => {
                 // The transaction may be over by now; then its client has given up.
-                let _ = self.answer(&route.message, &key, status, reason, headers);
+                let _ = self.answer(&route.message, &key, status, reason, &headers);
                 self.end_branches(&key);
             }
-            None => self.answer_stateless(&route.message, route.source, status, reason, headers),
+            None => self.answer_stateless(&route.message, route.source, status, reason, &headers),
         }
     }
 
     /// Sees to it that an INVITE or CANCEL that the script has left alone does not wait for ever.
     fn finish_sound_request(&self, route: &Route) {
         if route.is_relayed {
-            // Without a route armed nobody would see them.
-            if route.armed.is_some() {
+            // Without a route armed nobody would see the variables.
+            if route.armed.is_some() || !route.reply_headers.is_empty() {
                 self.keep_variables(route);
             }
             return;
@@ -238,7 +242,8 @@ impl Worker {
             Some(key) if route.is_dropped => self.forget(&key),
             Some(key) => {
                 // It may be answered by now: 487 to a caller who has given up.
-                let _ = self.answer(&route.message, &key, 500, "No Decision", &[]);
+                let headers = with_own(route, 500, &[]);
+                let _ = self.answer(&route.message, &key, 500, "No Decision", &headers);
             }
             // RFC 3261 §9.2: there is nothing to cancel.
             None if method == Method::Cancel && !route.is_dropped => {

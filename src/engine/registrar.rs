@@ -14,7 +14,7 @@ use crate::modules::registrar::table::uri_of_place;
 use crate::modules::registrar::{Config, DbMode};
 use crate::script::error::RouteError;
 use crate::script::route::{Route, Target};
-use crate::script::router::{Router, Saving};
+use crate::script::router::{Registered, Router, Saving};
 use crate::sip::location::{Binding, Location, Manner, Registration, Rules};
 use crate::sip::{HeaderId, NameAddr};
 
@@ -87,6 +87,19 @@ impl Locations {
             .filter(|binding| method.is_none_or(|method| binding.takes(method)))
             .map(target)
             .collect()
+    }
+
+    /// Every contact of a table that `is_meant` picks.
+    pub fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered> {
+        let tables = self.tables();
+        let Some(location) = tables.get(table) else { return Vec::new() };
+        let found = location.all(clock::now()).filter(|(_, binding)| is_meant(binding));
+        let registered = |(address, binding): (&str, &Binding)| Registered {
+            address: address.to_owned(),
+            ruid: binding.ruid.clone(),
+            target: target(binding),
+        };
+        found.map(registered).collect()
     }
 
     /// Forgets the contacts of `uri`, all or one; tells how many.
@@ -187,7 +200,7 @@ impl Worker {
         if route.has_transaction {
             self.reply(route, status, reason, &headers)?;
         } else {
-            let headers = with_own(route, &headers);
+            let headers = with_own(route, status, &headers);
             self.send_stateless(&route.message, route.source, status, reason, &headers)?;
         }
         Ok(is_saved)

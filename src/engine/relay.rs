@@ -11,12 +11,12 @@ use crate::gateway::{MAX_PAGER, VIA_RESERVE};
 use crate::net::tcp::ConnectError;
 use crate::net::udp::address_toward;
 use crate::script::error::RouteError;
-use crate::script::route::Route;
+use crate::script::route::{Listener, Route};
 use crate::sip::proxy;
 use crate::sip::target::{Resolution, Target, TargetQuery};
 use crate::sip::transaction::{Branch, Event, Patience, ServerKey};
 use crate::sip::transport::{Transport, for_size};
-use crate::sip::{Message, Method, Uri};
+use crate::sip::{Message, Method, Scheme, Uri};
 
 /// A request that is ready but for its Via, which depends on the way it takes.
 pub(super) struct Outbound {
@@ -30,6 +30,8 @@ pub(super) struct Outbound {
     pub(super) leaving: Leaving,
     /// What Record-Route shall say.
     pub(super) recording: Option<Recording>,
+    /// The listener that it leaves from, when the script has chosen.
+    pub(super) socket: Option<Listener>,
 }
 
 /// How one copy leaves.
@@ -47,7 +49,15 @@ impl Outbound {
     /// A request that leaves as ever.
     pub(super) fn new(message: Message, next_hop: String, user: User) -> Self {
         let leaving = Leaving::default();
-        Self { message, next_hop, user, needs_stream: false, leaving, recording: None }
+        Self {
+            message,
+            next_hop,
+            user,
+            needs_stream: false,
+            leaving,
+            recording: None,
+            socket: None,
+        }
     }
 
     /// The host of the URI that says where it goes.
@@ -65,6 +75,7 @@ impl Worker {
     /// The request that a route relays, with the server transaction that its responses return through.
     pub(super) fn outbound_of(&self, route: &mut Route) -> Result<Box<Outbound>, RouteError> {
         let mut message = route.message.clone();
+        proxy::clean_request_uri(&mut message)?;
         proxy::count_hop(&mut message)?;
         let breadth = proxy::incoming_breadth(&message);
         proxy::set_breadth(&mut message, breadth)?;
@@ -73,16 +84,21 @@ impl Worker {
         let next_hop = proxy::next_hop(&mut message, route.destination.as_deref())?;
         let user = User::Relay(self.begin_transaction(route)?);
         let recording = Recording::of(route);
-        Ok(Box::new(Outbound { recording, ..Outbound::new(message, next_hop, user) }))
+        let socket = route.send_socket;
+        Ok(Box::new(Outbound { recording, socket, ..Outbound::new(message, next_hop, user) }))
     }
 
     /// The server transaction of a route's request, made when there is none.
     pub(super) fn begin_transaction(&self, route: &mut Route) -> Result<ServerKey, RouteError> {
         let reason = "there is no request";
         let key = route.key.ok_or(RouteError::State { function: "t_newtran", reason })?;
-        if !route.has_transaction {
-            self.open_server(key, &route.message, route.source)?;
-            route.has_transaction = true;
+        match route.has_transaction {
+            true => self.note_flags(route),
+            false => {
+                self.open_server(key, &route.message, route.source, route.flags)?;
+                route.has_transaction = true;
+                route.noted_flags.set(route.flags);
+            }
         }
         Ok(key)
     }
@@ -143,7 +159,12 @@ impl Worker {
                 [Some(choice.first), choice.fallback]
             }
         };
-        choice.into_iter().flatten()
+        let first = choice[0].filter(|first| {
+            // What the script's listener does not offer is not even tried when there is a choice.
+            choice[1].is_none()
+                || self.has_own_end(outbound.socket, Target { transport: *first, ..target })
+        });
+        [first, choice[1]].into_iter().flatten()
     }
 
     pub(super) fn transmit(
@@ -151,10 +172,12 @@ impl Worker {
         outbound: &Outbound,
         target: Target,
     ) -> Result<Branch, RouteError> {
-        let port = self.port_toward(target);
-        let sent_by = self.sent_by(target, port).map_err(|e| unreachable(outbound, 503, e))?;
+        let (port, sent_by) = self.own_end(outbound, target)?;
         let branch = self.table.borrow_mut().next_branch();
         let mut message = outbound.message.clone();
+        if target.transport.is_reliable() {
+            proxy::add_content_length(&mut message)?;
+        }
         if let Some(recording) = &outbound.recording {
             self.add_record_route(&mut message, recording, target.transport, sent_by)?;
         }
@@ -185,6 +208,42 @@ impl Worker {
         })
     }
 
+    /// The UDP socket that a request leaves from, and our address as responses reach it.
+    pub(super) fn own_end(
+        &self,
+        outbound: &Outbound,
+        target: Target,
+    ) -> Result<(usize, SocketAddr), RouteError> {
+        let local = match outbound.socket {
+            None => None,
+            Some(socket) => Some(self.listener_for(socket, target).ok_or_else(|| {
+                let (transport, ip) = (target.transport.token(), socket.1.ip());
+                unreachable(outbound, 500, format!("no {transport} listener at {ip}"))
+            })?),
+        };
+        let of_socket = local.and_then(|local| self.udp.iter().position(|it| it.local() == local));
+        let port = of_socket.unwrap_or_else(|| self.port_toward(target));
+        let sent_by = self.sent_by(target, port, local);
+        Ok((port, sent_by.map_err(|error| unreachable(outbound, 503, error))?))
+    }
+
+    fn has_own_end(&self, socket: Option<Listener>, target: Target) -> bool {
+        socket.is_none_or(|socket| self.listener_for(socket, target).is_some())
+    }
+
+    /// The listener that the script has chosen, or one beside it that has the transport of the target.
+    fn listener_for(&self, socket: Listener, target: Target) -> Option<SocketAddr> {
+        let (transport, local) = socket;
+        if local.is_ipv4() != target.addr.is_ipv4() {
+            return None;
+        }
+        if transport == target.transport {
+            return Some(local);
+        }
+        let is_beside = |(of, at): &&Listener| *of == target.transport && at.ip() == local.ip();
+        self.shared.listeners.iter().find(is_beside).map(|(_, at)| *at)
+    }
+
     /// The UDP socket that reaches a target's address family.
     pub(super) fn port_toward(&self, target: Target) -> usize {
         let fits =
@@ -192,18 +251,23 @@ impl Worker {
         self.udp.iter().position(fits).unwrap_or(0)
     }
 
-    /// Our address as responses from a target reach it.
-    pub(super) fn sent_by(&self, target: Target, port: usize) -> std::io::Result<SocketAddr> {
+    /// Our address as responses from a target reach it: that of `chosen`, else of the UDP socket or the first listener.
+    fn sent_by(
+        &self,
+        target: Target,
+        port: usize,
+        chosen: Option<SocketAddr>,
+    ) -> std::io::Result<SocketAddr> {
         let of_listener = || {
             let fits = |(transport, local): &&(Transport, SocketAddr)| {
                 *transport == target.transport && local.is_ipv4() == target.addr.is_ipv4()
             };
             self.shared.listeners.iter().find(fits).map(|(_, local)| *local)
         };
-        let local = match target.transport {
+        let local = chosen.or_else(|| match target.transport {
             Transport::Udp => self.udp.get(port).map(crate::net::udp::UdpPort::local),
             _ => of_listener(),
-        };
+        });
         let any = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), target.transport.default_port());
         let local = local.unwrap_or(any);
         if local.ip().is_unspecified() || local.is_ipv4() != target.addr.is_ipv4() {
@@ -219,17 +283,17 @@ impl Worker {
         let Some(resolver) = &self.shared.resolver else {
             return Err(unreachable(outbound, 500, "there is no name server"));
         };
-        let uri = next_hop_uri(outbound)?;
+        let query = query(outbound)?;
         resolver
-            .resolve(&query(&uri), &self.supported)
+            .resolve(&query, &self.supported)
             .await
             .map_err(|error| unreachable(outbound, error.status().0, error))
     }
 
     /// The target of a URI that names an address, for which nobody must be asked.
     pub(super) fn numeric_target(&self, outbound: &Outbound) -> Result<Option<Target>, RouteError> {
-        let uri = next_hop_uri(outbound)?;
-        let resolution = Resolution::new(&query(&uri), &self.supported, 0)
+        let query = query(outbound)?;
+        let resolution = Resolution::new(&query, &self.supported, 0)
             .map_err(|error| unreachable(outbound, error.status().0, error))?;
         match resolution.question() {
             Some(_) => Ok(None),
@@ -247,10 +311,7 @@ impl Worker {
         match (event, response) {
             (Event::Response(100), _) => {}
             (Event::Response(code), Some(response)) => {
-                let mut response = response.clone();
-                response.pop_via();
-                // A transaction that is over has a client that has given up.
-                let _ = self.respond(key, code, response.to_bytes());
+                self.send_upstream(key, code, response.clone());
             }
             // RFC 4320 §4.2: a 408 would come too late for anybody, so nothing is said.
             _ => tracing::debug!(?event, "a relayed request has no response"),
@@ -294,15 +355,27 @@ fn next_hop_uri(outbound: &Outbound) -> Result<Uri<'_>, RouteError> {
     }
 }
 
-fn query<'u>(uri: &Uri<'u>) -> TargetQuery<'u> {
+/// What the next hop leads to; over TLS alone when the Request-URI wants that, whatever the next hop is (§16.6 step 7).
+fn query(outbound: &Outbound) -> Result<TargetQuery<'_>, RouteError> {
+    let uri = next_hop_uri(outbound)?;
     let value = |name| uri.param(name).and_then(|param| param.value);
-    TargetQuery {
-        is_sips: matches!(uri.scheme(), crate::sip::Scheme::Sips),
+    let transport: Option<Transport> = value("transport").and_then(|name| name.parse().ok());
+    let names_sips = matches!(uri.scheme(), Scheme::Sips);
+    let is_sips = names_sips || is_sips(outbound.message.request_uri());
+    if is_sips && !names_sips && transport == Some(Transport::Udp) {
+        return Err(unreachable(outbound, 480, "a sips request does not leave over UDP"));
+    }
+    Ok(TargetQuery {
+        is_sips,
         host: uri.host(),
         port: uri.port(),
-        transport: value("transport").and_then(|name| name.parse().ok()),
+        transport,
         maddr: value("maddr"),
-    }
+    })
+}
+
+fn is_sips(uri: &str) -> bool {
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
 }
 
 pub(super) fn unreachable(

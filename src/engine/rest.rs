@@ -1,7 +1,8 @@
 //! A worker with much to do rests a little before it waits for the kernel, so that messages come in batches.
 //!
 //! Waking a thread for each message costs more than the message: at 10,000 a second it is two thirds of all work.
-//! Network cards moderate their interrupts for the same reason. A worker with little to do never rests.
+//! Network cards moderate their interrupts for the same reason. A worker with little to do never rests, and one
+//! with more than enough neither: messages gather while it works.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -28,6 +29,11 @@ pub(super) fn note_message() {
     TRAFFIC.with_borrow_mut(Traffic::note_message);
 }
 
+/// The thread goes on. To be called after each wait.
+pub fn after_waiting() {
+    TRAFFIC.with_borrow_mut(|traffic| traffic.woke = clock::now());
+}
+
 /// Rests when the thread's messages come fast. To be called when there is nothing to do at the moment.
 pub fn before_waiting() {
     let rest = TRAFFIC.with_borrow_mut(|traffic| traffic.rest(clock::now()));
@@ -46,11 +52,19 @@ struct Traffic {
     batch: u32,
     /// The time from one message to the next in the last window.
     interval: Duration,
+    /// The end of the last wait.
+    woke: Instant,
+    /// The time in this window that was neither rest nor wait.
+    worked: Duration,
+    /// In the last window that was more than half of it.
+    is_busy: bool,
 }
 
 impl Traffic {
     fn new(now: Instant) -> Self {
-        Self { since: now, count: 0, batch: 0, interval: Duration::MAX }
+        let interval = Duration::MAX;
+        let worked = Duration::ZERO;
+        Self { since: now, count: 0, batch: 0, interval, woke: now, worked, is_busy: false }
     }
 
     fn note_message(&mut self) {
@@ -61,12 +75,14 @@ impl Traffic {
     fn rest(&mut self, now: Instant) -> Option<Duration> {
         let batch = std::mem::take(&mut self.batch);
         self.count += batch;
+        self.worked += now.saturating_duration_since(self.woke);
         let passed = now.saturating_duration_since(self.since);
         if passed >= WINDOW {
             self.interval = passed.checked_div(self.count).unwrap_or(Duration::MAX);
-            (self.since, self.count) = (now, 0);
+            self.is_busy = self.worked > passed / 2;
+            (self.since, self.count, self.worked) = (now, 0, Duration::ZERO);
         }
-        if self.interval > SELDOM || batch >= BATCH {
+        if self.interval > SELDOM || batch >= BATCH || self.is_busy {
             return None;
         }
         let rest = (self.interval * BATCH).min(LONGEST);
@@ -80,15 +96,28 @@ mod tests {
 
     /// What a thread does whose messages come at this interval, one second after the first.
     fn rest_at(interval: Duration) -> Option<Duration> {
+        rest_with(interval, Duration::ZERO)
+    }
+
+    /// The same when it works so long for each message.
+    fn rest_with(interval: Duration, work: Duration) -> Option<Duration> {
         let start = clock::now();
         let mut traffic = Traffic::new(start);
         let (mut now, mut rest) = (start, None);
         while now < start + Duration::from_secs(1) {
             now += interval;
+            traffic.woke = now - work;
             traffic.note_message();
             rest = traffic.rest(now);
         }
         rest
+    }
+
+    #[test]
+    fn who_works_more_than_half_of_the_time_does_not_rest() {
+        let (interval, us) = (Duration::from_micros(20), Duration::from_micros);
+        assert!(rest_with(interval, us(9)).is_some());
+        assert_eq!(rest_with(interval, us(11)), None);
     }
 
     #[test]
@@ -107,7 +136,7 @@ mod tests {
     fn a_batch_that_comes_by_itself_needs_no_rest() {
         let start = clock::now();
         let mut traffic = Traffic::new(start);
-        traffic.count = 1000;
+        (traffic.count, traffic.woke) = (1000, start + WINDOW);
         (0..BATCH).for_each(|_| traffic.note_message());
         assert_eq!(traffic.rest(start + WINDOW), None);
         traffic.note_message();
@@ -118,8 +147,9 @@ mod tests {
     fn a_pause_ends_the_rests() {
         let start = clock::now();
         let mut traffic = Traffic::new(start);
-        traffic.count = 1000;
+        (traffic.count, traffic.woke) = (1000, start + WINDOW);
         assert!(traffic.rest(start + WINDOW).is_some());
+        traffic.woke = start + WINDOW * 2;
         assert!(traffic.rest(start + WINDOW * 2).is_none());
     }
 }

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::future::ready;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -19,17 +20,18 @@ use crate::clock;
 use crate::gateway::OutgoingStanza;
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
-use crate::script::route::{Route, Target};
-use crate::script::router::{AccountOrder, Router, Saving, Verdict, Waiting};
+use crate::script::route::{Listener, Route, Target};
+use crate::script::router::{AccountOrder, Registered, Router, Saving, Verdict, Waiting};
 use crate::sip::certificate::Certificate;
+use crate::sip::location::Binding;
 use crate::sip::transaction::{ServerInput, ServerKey};
-use crate::sip::transport::Source;
+use crate::sip::transport::{Source, Transport};
 use crate::sip::{Message, Method, proxy};
 use crate::xmpp::StanzaError;
 
 impl Router for Worker {
     fn reply_stateless(&self, route: &Route, status: u16, reason: &str) -> Result<(), RouteError> {
-        let headers = with_own(route, &[]);
+        let headers = with_own(route, status, &[]);
         self.send_stateless(&route.message, route.source, status, reason, &headers)
     }
 
@@ -48,7 +50,8 @@ impl Router for Worker {
             .key
             .filter(|_| route.has_transaction)
             .ok_or(RouteError::State { function: "reply", reason: "there is no transaction" })?;
-        self.answer(&route.message, &key, status, reason, &with_own(route, headers))?;
+        self.note_flags(route);
+        self.answer(&route.message, &key, status, reason, &with_own(route, status, headers))?;
         if status >= 200 {
             self.end_branches(&key);
         }
@@ -62,6 +65,9 @@ impl Router for Worker {
         }
         if matches!(route.message.method(), Method::Ack | Method::Cancel) {
             return self.forward_stateless(route, None);
+        }
+        if let Err(error) = check_options(route) {
+            return Box::pin(ready(Err(error)));
         }
         if !is_plain(route) {
             return self.fork(route);
@@ -78,6 +84,15 @@ impl Router for Worker {
         }
     }
 
+    fn recall(&self, route: &mut Route) {
+        let key = route.key.filter(|_| route.has_transaction);
+        let table = self.table.borrow();
+        let served = key.and_then(|key| table.server(&key));
+        if let Some(forwarding) = served.and_then(|served| served.forwarding.as_ref()) {
+            forwarding.state.borrow().kept.lend(route);
+        }
+    }
+
     fn forward(
         &self,
         route: &mut Route,
@@ -90,12 +105,17 @@ impl Router for Worker {
         let mut copy = || -> Result<Box<Outbound>, RouteError> {
             let mut message = route.message.clone();
             message.set_request_uri(uri)?;
+            proxy::clean_request_uri(&mut message)?;
             proxy::count_hop(&mut message)?;
             let breadth = proxy::incoming_breadth(&message);
             proxy::set_breadth(&mut message, breadth)?;
             message.remove_headers("Route");
             self.begin_transaction(route)?;
-            Ok(Box::new(Outbound::new(message, uri.to_owned(), User::Nobody)))
+            let socket = route.send_socket;
+            Ok(Box::new(Outbound {
+                socket,
+                ..Outbound::new(message, uri.to_owned(), User::Nobody)
+            }))
         };
         match copy() {
             Ok(outbound) => self.send_begun(outbound),
@@ -166,6 +186,25 @@ impl Router for Worker {
         self.shared.is_myself(host, port)
     }
 
+    fn listener(
+        &self,
+        transport: Option<Transport>,
+        ip: IpAddr,
+        port: Option<u16>,
+    ) -> Option<Listener> {
+        let is_it = |(of, local): &&Listener| {
+            transport.is_none_or(|transport| transport == *of)
+                && local.ip() == ip
+                && port.is_none_or(|port| port == local.port())
+        };
+        self.shared.listeners.iter().find(is_it).copied()
+    }
+
+    fn has_passed(&self, message: &Message) -> bool {
+        let is_ours = |branch: &str| self.shared.mint.parse(branch).is_some();
+        message.vias().flatten().any(|via| via.branch.is_some_and(is_ours))
+    }
+
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
         self.reached_at(source.transport, source.local, source.peer)
     }
@@ -182,12 +221,31 @@ impl Router for Worker {
         self.shared.locations.unregister(table, uri, contact)
     }
 
+    fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered> {
+        self.shared.locations.registered(table, is_meant)
+    }
+
+    fn time(&self) -> (Instant, Duration) {
+        (clock::now(), clock::unix_time())
+    }
+
     fn unique_id(&self) -> String {
         self.shared.unique_id()
     }
 
     fn peer_certificate(&self, source: Source) -> Option<Arc<Certificate>> {
         self.shared.connections.certificate(source)
+    }
+}
+
+/// RFC 3261 §16.3 step 5: what proxies must understand, we do; not asked of an ACK and a CANCEL (§20.29).
+pub(super) fn check_options(route: &Route) -> Result<(), RouteError> {
+    if route.kind != Kind::Request || route.meets_proxy_require {
+        return Ok(());
+    }
+    match proxy::unsupported_options(&route.message, &[])? {
+        Some(options) => Err(RouteError::Extension(options)),
+        None => Ok(()),
     }
 }
 
@@ -199,13 +257,22 @@ fn is_plain(route: &Route) -> bool {
         && route.message.method() != Method::Invite
 }
 
-/// The headers of a reply, and those that the script has added to all replies.
+/// The headers of a reply, those that the script has added to all replies, and what the error says that the script
+/// tells with it.
 pub(super) fn with_own<'r>(
     route: &'r Route,
+    status: u16,
     headers: &[(&'r str, &'r str)],
 ) -> SmallVec<[(&'r str, &'r str); 4]> {
     let own = route.reply_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    headers.iter().copied().chain(own).collect()
+    let mut all: SmallVec<[(&str, &str); 4]> = headers.iter().copied().chain(own).collect();
+    let told = route.last_error.as_ref().filter(|refusal| refusal.status == status);
+    if let Some((name, value)) = told.and_then(|refusal| refusal.header.as_ref())
+        && !all.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+    {
+        all.push((*name, value.as_str()));
+    }
+    all
 }
 
 impl Worker {

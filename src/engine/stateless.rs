@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::record_route::Recording;
 use super::relay::{Outbound, unreachable};
+use super::router::check_options;
 use super::transactions::{Destination, User};
 use super::worker::Worker;
 use crate::script::error::RouteError;
@@ -41,13 +42,16 @@ impl Worker {
         proxy::count_hop(&mut copy)?;
         let breadth = proxy::incoming_breadth(&copy);
         if copy.method() != Method::Ack && copy.method() != Method::Cancel {
+            check_options(route)?;
             proxy::set_breadth(&mut copy, breadth)?;
         }
+        proxy::clean_request_uri(&mut copy)?;
         self.remove_own_route(route.followed.is_some(), &mut copy)?;
         let destination = next_hop.or(route.destination.as_deref());
         let next_hop = proxy::next_hop(&mut copy, destination)?;
         let recording = Recording::of(route);
-        Ok(Outbound { recording, ..Outbound::new(copy, next_hop, User::Nobody) })
+        let socket = route.send_socket;
+        Ok(Outbound { recording, socket, ..Outbound::new(copy, next_hop, User::Nobody) })
     }
 
     async fn send_stateless_out(&self, outbound: &Outbound) -> Result<(), RouteError> {
@@ -65,9 +69,11 @@ impl Worker {
     }
 
     fn transmit_stateless(&self, outbound: &Outbound, target: Target) -> Result<(), RouteError> {
-        let port = self.port_toward(target);
-        let sent_by = self.sent_by(target, port).map_err(|e| unreachable(outbound, 503, e))?;
+        let (port, sent_by) = self.own_end(outbound, target)?;
         let mut message = outbound.message.clone();
+        if target.transport.is_reliable() {
+            proxy::add_content_length(&mut message)?;
+        }
         let branch = self.shared.mint.mint(STATELESS, self.stateless_id(&message));
         if let Some(recording) = &outbound.recording {
             self.add_record_route(&mut message, recording, target.transport, sent_by)?;
@@ -94,8 +100,10 @@ impl Worker {
         let Some((transport, peer)) = address else {
             return self.refuse("stray response", source, &"it leads to nobody");
         };
-        let target = Target { transport, addr: peer };
-        let port = self.port_toward(target);
+        if transport.is_reliable() && proxy::add_content_length(&mut response).is_err() {
+            return self.refuse("malformed response", source, &"it has grown too large");
+        }
+        let port = self.port_toward(Target { transport, addr: peer });
         self.send(Destination { transport, peer, port }, response.to_bytes());
     }
 }

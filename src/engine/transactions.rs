@@ -13,7 +13,9 @@ use super::shared::Mail;
 use super::stateless::STATELESS;
 use super::worker::Worker;
 use crate::clock;
+use crate::script::ending::Ending;
 use crate::script::error::RouteError;
+use crate::script::route::Route;
 use crate::sip::target::Target;
 use crate::sip::transaction::{Branch, Event, Fired, Patience, Refused, ServerKey, Step, Table};
 use crate::sip::transport::{Source, Transport};
@@ -43,6 +45,23 @@ pub(crate) struct Served {
     pub(super) forwarding: Option<Rc<Forwarding>>,
     /// The caller has sent CANCEL.
     pub(super) is_cancelled: bool,
+    /// The flags that the script has left.
+    pub(super) flags: u32,
+}
+
+/// What is told of a request that we have served.
+struct Ended {
+    wire: Bytes,
+    flags: u32,
+}
+
+impl Served {
+    /// Takes what is told at the end; `None` when it was told.
+    fn end(&mut self) -> Option<Ended> {
+        let flags = self.forwarding.as_ref().map_or(self.flags, |forwarding| forwarding.flags());
+        let wire = std::mem::take(&mut self.wire);
+        (!wire.is_empty()).then_some(Ended { wire, flags })
+    }
 }
 
 /// What we know of a request that we have sent.
@@ -159,6 +178,7 @@ impl Worker {
         key: ServerKey,
         message: &Message,
         source: Source,
+        flags: u32,
     ) -> Result<(), RouteError> {
         if self.shared.mailboxes.len() > 1 && self.shared.owners.claim(key, self.id).is_err() {
             let reason = "another worker has it";
@@ -170,6 +190,7 @@ impl Worker {
             wire: message.wire().clone(),
             forwarding: None,
             is_cancelled: false,
+            flags,
         };
         let (now, is_reliable) = (clock::now(), source.transport.is_reliable());
         let mut table = self.table.borrow_mut();
@@ -187,8 +208,42 @@ impl Worker {
 
     /// Ends a transaction without an answer.
     pub(super) fn forget(&self, key: &ServerKey) {
-        self.table.borrow_mut().forget_server(key);
+        let served = self.table.borrow_mut().forget_server(key);
         self.shared.owners.release(key);
+        if let Some(ended) = served.and_then(|mut served| served.end()) {
+            self.tell_end(key, &ended, None);
+        }
+    }
+
+    /// Tells the modules that a request has its fate.
+    fn tell_end(&self, key: &ServerKey, ended: &Ended, response: Option<(u16, &Bytes)>) {
+        let ending = Ending {
+            key: *key,
+            flags: ended.flags,
+            status: response.map(|(status, _)| status),
+            now: clock::now(),
+            request: &ended.wire,
+            response: response.map(|(_, bytes)| bytes),
+        };
+        for hook in self.script.exports.hooks_at_end() {
+            if let Some(rest) = hook(&ending) {
+                tokio::task::spawn_local(rest);
+            }
+        }
+    }
+
+    /// Has the end of a request tell the flags as a route has them now.
+    pub(super) fn note_flags(&self, route: &Route) {
+        let Some(key) = route.key.filter(|_| route.flags != route.noted_flags.get()) else {
+            return;
+        };
+        if let Some(served) = self.table.borrow_mut().server_mut(&key) {
+            served.flags = route.flags;
+            if let Some(forwarding) = &served.forwarding {
+                forwarding.note_flags(route.flags);
+            }
+        }
+        route.noted_flags.set(route.flags);
     }
 
     /// Sends bytes as the response of a transaction.
@@ -198,15 +253,18 @@ impl Worker {
         status: u16,
         bytes: Bytes,
     ) -> Result<(), Refused> {
-        let mut refused = None;
-        self.step_server(key, |table| {
-            let step = table.respond(clock::now(), key, status, bytes);
-            if let Some(served) = table.server_mut(key).filter(|_| status >= 200 && step.is_ok()) {
-                served.wire = Bytes::new();
-            }
-            step.map_err(|why| refused = Some(why)).ok()
-        });
-        refused.map_or(Ok(()), Err)
+        let mut table = self.table.borrow_mut();
+        let to = table.server(key).map(|served| served.to).ok_or(Refused::Over)?;
+        let mut step = table.respond(clock::now(), key, status, bytes.clone())?;
+        let served = step.over.as_mut().or_else(|| table.server_mut(key));
+        let ended = served.filter(|_| status >= 200).and_then(Served::end);
+        drop(table);
+        // Whoever has the response finds that everything knows of it.
+        if let Some(ended) = ended {
+            self.tell_end(key, &ended, Some((status, &bytes)));
+        }
+        self.finish_server(key, to, step);
+        Ok(())
     }
 
     /// Sends a request through a client transaction. `request` has `branch` in its topmost Via.
@@ -265,6 +323,10 @@ impl Worker {
         if let Err(finding) = message.validate() {
             return self.refuse("malformed response", source, &finding);
         }
+        if self.is_relayed(&branch) && message.values(HeaderId::Via).nth(1).is_none() {
+            // RFC 3261 §16.7 step 3: it is meant for us, and we have not asked.
+            return self.refuse("response without a way back", source, &"it has no further Via");
+        }
         let step = |table: &mut Table<Served, Sent>| {
             table.handle_response(clock::now(), &branch, &message)
         };
@@ -272,6 +334,12 @@ impl Worker {
             // RFC 6026 §7.2, §8.9: what belongs to no transaction of a stateful proxy goes nowhere.
             self.refuse("stray response", source, &"its transaction is over");
         }
+    }
+
+    /// Was the request of this branch somebody else's, to whom its responses go?
+    fn is_relayed(&self, branch: &Branch) -> bool {
+        let table = self.table.borrow();
+        matches!(table.client(branch).map(|sent| &sent.user), Some(User::Relay(_) | User::Leg(..)))
     }
 
     /// Lets a server transaction take a step and carries out what follows.
@@ -295,6 +363,9 @@ impl Worker {
         }
         if step.over.is_some() && self.shared.mailboxes.len() > 1 {
             self.shared.owners.release(key);
+        }
+        if let Some(ended) = step.over.and_then(|mut served| served.end()) {
+            self.tell_end(key, &ended, None);
         }
         match step.event {
             Some(Event::TryingDue) => self.send_trying(key),

@@ -11,9 +11,9 @@ use crate::script::engine::Ended;
 use crate::script::export::Kind;
 use crate::script::route::Outcome;
 use crate::sip::proxy::{Action, Actions, Best, BranchOutcome};
-use crate::sip::transaction::Event;
+use crate::sip::transaction::{Event, ServerKey};
 use crate::sip::transport::Source;
-use crate::sip::{HeaderId, Message};
+use crate::sip::{HeaderId, Message, proxy};
 
 /// The longest that a Retry-After keeps a destination back.
 const LONGEST_BURIAL: Duration = Duration::from_secs(600);
@@ -168,7 +168,8 @@ impl Worker {
             match action {
                 Action::Forward => {
                     if let Some(response) = response {
-                        self.send_upstream(forwarding, response.clone());
+                        let code = response.status().unwrap_or_default();
+                        self.send_upstream(&forwarding.key, code, response.clone());
                     }
                 }
                 Action::Cancel(leg) => self.cancel_leg(forwarding, leg),
@@ -177,10 +178,17 @@ impl Worker {
         }
     }
 
-    fn send_upstream(&self, forwarding: &Forwarding, mut response: Message) {
+    /// Passes a response on to whoever has sent the request (RFC 3261 §16.7 steps 3 and 9).
+    pub(super) fn send_upstream(&self, key: &ServerKey, code: u16, mut response: Message) {
         response.pop_via();
-        let code = response.status().unwrap_or_default();
-        if let Err(refused) = self.respond(&forwarding.key, code, response.to_bytes()) {
+        let source = self.table.borrow().server(key).map(|served| served.source);
+        if source.is_some_and(|source| source.transport.is_reliable())
+            && let Err(error) = proxy::add_content_length(&mut response)
+        {
+            return tracing::debug!(%error, code, "a response has grown too large");
+        }
+        if let Err(refused) = self.respond(key, code, response.to_bytes()) {
+            // The transaction may be over; then its client has given up.
             tracing::debug!(%refused, code, "a response has nowhere to go");
         }
     }
@@ -255,13 +263,20 @@ impl Worker {
             None => Some(480),
         };
         let received = state.context.best_response();
-        let request = state.request.clone();
+        let (request, own_headers) = (state.request.clone(), state.kept.reply_headers());
         drop(state);
         match (own, received) {
-            (None, Ok(Some(response))) => self.send_upstream(forwarding, response),
+            (None, Ok(Some(response))) => {
+                let code = response.status().unwrap_or_default();
+                self.send_upstream(&forwarding.key, code, response);
+            }
             (own, _) => {
                 let status = own.unwrap_or(500);
-                if let Err(error) = self.answer(&request, &forwarding.key, status, "", &[]) {
+                let headers: Vec<_> = own_headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect();
+                if let Err(error) = self.answer(&request, &forwarding.key, status, "", &headers) {
                     // RFC 4320 §4.2: a 408 would come too late for anybody.
                     tracing::debug!(%error, status, "a failure is not told");
                 }

@@ -153,6 +153,21 @@ impl Worker {
         }
     }
 
+    /// Does what modules do at the end; drops `done` once that is done.
+    fn do_last_jobs(&self, done: mpsc::Sender<()>) {
+        let jobs = self.script.exports.jobs_at_close();
+        if self.id != 0 || jobs.is_empty() {
+            return;
+        }
+        let (worker, jobs) = (self.this(), jobs.to_vec());
+        tokio::task::spawn_local(async move {
+            for job in jobs {
+                job(worker.clone()).await;
+            }
+            drop(done);
+        });
+    }
+
     async fn serve_udp(&self, port: usize) {
         let port = &self.udp[port];
         let local = port.local();
@@ -192,6 +207,7 @@ impl Worker {
                 if let Some(accounts) = &self.accounts {
                     accounts.close(&done);
                 }
+                self.do_last_jobs(done);
             }
         }
     }

@@ -73,16 +73,14 @@ impl Pager<'_> {
         let bad_target = MessageError::BadHeader { header: "Request-URI" };
         Uri::parse(self.from).map_err(|_| MessageError::BadHeader { header: "From" })?;
         let uri = Uri::parse(self.target).ok().and_then(|uri| typed(&uri));
-        let request = rsip::Request {
-            method: rsip::Method::Message,
-            uri: uri.ok_or_else(|| bad_target.clone())?,
-            version: rsip::Version::V2,
-            headers: self.headers().into(),
-            body: Vec::new(),
-        };
+        let uri = uri.ok_or_else(|| bad_target.clone())?;
         let fixed = self.body.len() + self.from.len() + 2 * self.target.len() + HEADERS;
         let mut text = String::with_capacity(fixed);
-        write!(text, "{request}").map_err(|_| bad_target.clone())?;
+        // rsip's own way to write a whole request allocates for each header.
+        write!(text, "{} {uri} {}\r\n", rsip::Method::Message, rsip::Version::V2)
+            .and_then(|()| self.headers().iter().try_for_each(|it| write!(text, "{it}\r\n")))
+            .map_err(|_| bad_target.clone())?;
+        text.push_str("\r\n");
         text.push_str(self.body);
         let bytes = Bytes::from(text);
         let size = bytes.len() + VIA_RESERVE;

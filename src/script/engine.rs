@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use rhai::module_resolvers::StaticModuleResolver;
 use rhai::{
@@ -111,10 +110,15 @@ impl ScriptError {
         }
     }
 
-    /// How long the client should wait before it asks again.
-    pub fn retry_after(&self) -> Option<Duration> {
+    /// Whether the sender of the message has caused it, and not the script.
+    pub fn is_senders_fault(&self) -> bool {
+        matches!(self, Self::Function { error, .. } if error.is_senders_fault())
+    }
+
+    /// A header that the reply must carry.
+    pub fn header(&self) -> Option<(&'static str, String)> {
         match self {
-            Self::Function { error, .. } => error.retry_after(),
+            Self::Function { error, .. } => error.header(),
             Self::Script { .. } | Self::Panicked(_) => None,
         }
     }

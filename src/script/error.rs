@@ -1,7 +1,5 @@
 //! Why a function could not do what the route asked, and the reply that follows.
 
-use std::time::Duration;
-
 use thiserror::Error;
 
 use super::export::{Kind, Kinds};
@@ -32,6 +30,9 @@ pub enum RouteError {
     /// The request came back unchanged (RFC 5393 §4.2).
     #[error("the request has come in a loop")]
     Loop,
+    /// The request demands of proxies what we do not understand: these option tags (RFC 3261 §16.3 step 5).
+    #[error("proxies must understand {0}")]
+    Extension(String),
     /// The request may not be forked any further (RFC 5393 §5.3).
     #[error("no breadth left")]
     Breadth,
@@ -126,6 +127,7 @@ impl RouteError {
             Self::Uri { .. } => (400, "Bad URI"),
             Self::TooManyHops => (483, "Too Many Hops"),
             Self::Loop => (482, "Loop Detected"),
+            Self::Extension(_) => (420, "Bad Extension"),
             Self::Breadth => (440, "Max-Breadth Exceeded"),
             Self::Cancelled => (487, "Request Terminated"),
             Self::Unreachable { status, .. } => (*status, crate::sip::standard_reason(*status)),
@@ -143,13 +145,39 @@ impl RouteError {
         }
     }
 
-    /// How long the client should wait before it asks again, for Retry-After (RFC 3261 §20.33).
-    pub fn retry_after(&self) -> Option<Duration> {
+    /// Whether the sender alone has caused it, who may do so as often as it likes.
+    pub fn is_senders_fault(&self) -> bool {
+        use RouteError::{Breadth, Extension, Header, Loop, TooManyHops, Uri};
+        matches!(self, Header(_) | Uri { .. } | TooManyHops | Loop | Extension(_) | Breadth)
+    }
+
+    /// A header that the reply must carry: what is not supported, or when to ask again (RFC 3261 §20.33).
+    pub fn header(&self) -> Option<(&'static str, String)> {
         match self {
-            Self::Store(error) => error.retry_after(),
+            Self::Extension(options) => Some(("Unsupported", options.clone())),
+            Self::Store(error) => {
+                error.retry_after().map(|wait| ("Retry-After", wait.as_secs().to_string()))
+            }
             _ => None,
         }
     }
+
+    /// The whole reply.
+    pub fn refusal(&self) -> Refusal {
+        let (status, reason) = self.status();
+        Refusal { status, reason, header: self.header() }
+    }
+}
+
+/// The reply that an error becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// Its words.
+    pub reason: &'static str,
+    /// A header that says more.
+    pub header: Option<(&'static str, String)>,
 }
 
 #[cfg(test)]
@@ -159,8 +187,8 @@ mod tests {
     #[test]
     fn a_store_that_is_slow_is_asked_again_and_a_wrong_statement_is_not() {
         let slow = RouteError::from(StoreError::Timeout);
-        assert_eq!((slow.status().0, slow.retry_after().is_some()), (503, true));
+        assert_eq!((slow.status().0, slow.header().unwrap().0), (503, "Retry-After"));
         let wrong = RouteError::from(StoreError::Refused("no such table: x".to_owned()));
-        assert_eq!((wrong.status().0, wrong.retry_after()), (500, None));
+        assert_eq!((wrong.status().0, wrong.header()), (500, None));
     }
 }

@@ -11,6 +11,7 @@ use regex::Regex;
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext, Position};
 
 use super::commons::Commons;
+use super::ending::{AtEnd, Ending};
 use super::error::RouteError;
 use super::export::{Catalogue, Export, Kind, Kinds, ParamType};
 use super::route::Route;
@@ -38,6 +39,8 @@ pub struct Exports {
     tables: Vec<Table>,
     commons: Commons,
     jobs: Vec<(Duration, Job)>,
+    at_end: Vec<AtEnd>,
+    at_close: Vec<Job>,
 }
 
 /// Something that a module does again and again.
@@ -86,6 +89,30 @@ impl Exports {
         job: impl Fn(Rc<dyn Router>) -> F + 'static,
     ) {
         self.jobs.push((interval, Rc::new(move |router| Box::pin(job(router)))));
+    }
+
+    /// Has `job` done once, by one worker alone, when the server stops and nothing runs any longer.
+    pub fn at_close<F: Future<Output = ()> + 'static>(
+        &mut self,
+        job: impl Fn(Rc<dyn Router>) -> F + 'static,
+    ) {
+        self.at_close.push(Rc::new(move |router| Box::pin(job(router))));
+    }
+
+    /// What is done when the server stops.
+    pub fn jobs_at_close(&self) -> &[Job] {
+        &self.at_close
+    }
+
+    /// Has `hook` done for every transaction that has ended, by the worker that had it, at once: it must not take long.
+    /// What it waits for is done afterwards.
+    pub fn at_end(&mut self, hook: impl Fn(&Ending<'_>) -> Option<Waiting<()>> + 'static) {
+        self.at_end.push(Rc::new(hook));
+    }
+
+    /// What is done for every transaction that has ended.
+    pub fn hooks_at_end(&self) -> &[AtEnd] {
+        &self.at_end
     }
 
     /// What is done again and again, with the interval.

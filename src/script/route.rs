@@ -1,14 +1,15 @@
 //! One run of a route: the message that it decides about, and what it has decided so far.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rhai::{Dynamic, ImmutableString};
 
 use super::engine::Bundle;
-use super::error::RouteError;
+use super::error::{Refusal, RouteError};
 use super::export::Kind;
 use super::fiber;
 use super::router::{Router, Verdict};
@@ -17,7 +18,7 @@ use crate::sip::digest;
 use crate::sip::proxy::loose_route::Followed;
 use crate::sip::proxy::record_route::RecordRoute;
 use crate::sip::transaction::ServerKey;
-use crate::sip::transport::Source;
+use crate::sip::transport::{Source, Transport};
 use crate::sip::{HeaderId, Message, NameAddr, Uri};
 use crate::xmpp::Stanza;
 
@@ -48,6 +49,9 @@ pub struct Authentication {
     /// Where the credentials stand.
     pub header: HeaderId,
 }
+
+/// Where we listen: the transport, and the address with its port.
+pub type Listener = (Transport, SocketAddr);
 
 /// One more way that a request shall go (RFC 3261 §16.5): a branch of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +135,8 @@ pub struct Route {
     pub original_uri: ImmutableString,
     /// The next hop, when it is not the Request-URI: `setdsturi`.
     pub destination: Option<ImmutableString>,
+    /// The listener of ours that the request leaves from: `force_send_socket`.
+    pub send_socket: Option<Listener>,
     /// The Route headers that lead to the Request-URI (RFC 3327), as those of a [`Target`].
     pub path: ImmutableString,
     /// The ways besides the Request-URI: `append_branch`, and `lookup` of several contacts.
@@ -149,12 +155,16 @@ pub struct Route {
     pub received: Option<ImmutableString>,
     /// The flags of the message: `setflag`.
     pub flags: u32,
+    /// The flags that its transaction knows.
+    pub noted_flags: Cell<u32>,
     /// The variables of the message: `set_avp`.
     pub variables: BTreeMap<ImmutableString, Dynamic>,
     /// Headers that the replies to the message carry: `append_to_reply`.
     pub reply_headers: Vec<(ImmutableString, ImmutableString)>,
     /// The reply that the last error of a function would have become: `send_reply_error`.
-    pub last_error: Option<(u16, &'static str)>,
+    pub last_error: Option<Refusal>,
+    /// Somebody has looked at Proxy-Require, and all that it names is understood: `sanity_check`.
+    pub meets_proxy_require: bool,
     /// Who sent the request, when the script has asked.
     pub authentication: Option<Authentication>,
     /// What the last gateway function said of the message's fate.
@@ -204,6 +214,7 @@ impl Route {
             message,
             source,
             destination: None,
+            send_socket: None,
             path: "".into(),
             targets: Vec::new(),
             branch_flags: 0,
@@ -213,9 +224,11 @@ impl Route {
             followed: None,
             received: None,
             flags: 0,
+            noted_flags: Cell::new(0),
             variables: BTreeMap::new(),
             reply_headers: Vec::new(),
             last_error: None,
+            meets_proxy_require: false,
             authentication: None,
             verdict: Verdict::default(),
             key,
@@ -318,7 +331,7 @@ impl Route {
         let mut route = CURRENT.take().ok_or(RouteError::State { function, reason })?;
         let result = call(&mut route);
         if let Err(error) = &result {
-            route.last_error = Some(error.status());
+            route.last_error = Some(error.refusal());
         }
         CURRENT.set(Some(route));
         result

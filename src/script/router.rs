@@ -2,16 +2,18 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::error::RouteError;
-use super::route::{Route, Target};
+use super::route::{Listener, Route, Target};
 use crate::gateway::{OutgoingStanza, Wish};
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
-use crate::sip::transport::Source;
+use crate::sip::location::Binding;
+use crate::sip::transport::{Source, Transport};
 use crate::xmpp::StanzaError;
 
 /// What is known of a message that went to the other network, as the reply that tells it.
@@ -73,6 +75,17 @@ pub struct AccountOrder {
     pub waits: bool,
 }
 
+/// A registered contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The address of record, without scheme.
+    pub address: String,
+    /// The contact's own name.
+    pub ruid: Arc<str>,
+    /// The way there.
+    pub target: Target,
+}
+
 /// The server as a route sees it. Functions act when they are called.
 pub trait Router {
     /// Replies without a transaction (RFC 3261 §8.2.7). An ACK is never answered.
@@ -94,6 +107,9 @@ pub trait Router {
     /// route's further targets (RFC 3261 §16.6). An ACK goes on without a transaction, as does a CANCEL that no
     /// transaction knows.
     fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>>;
+
+    /// Gives the route what a `branch_route` of its request has left behind while it has relayed.
+    fn recall(&self, route: &mut Route);
 
     /// Sends the message on without a transaction (RFC 3261 §16.11): to `next_hop`, else where it leads by itself.
     fn forward(&self, route: &mut Route, next_hop: Option<&str>)
@@ -125,6 +141,17 @@ pub trait Router {
     /// Is this host, with this port or the scheme's own, ours?
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool;
 
+    /// The first listener of ours at this address; of this transport and at this port where they are given.
+    fn listener(
+        &self,
+        transport: Option<Transport>,
+        ip: IpAddr,
+        port: Option<u16>,
+    ) -> Option<Listener>;
+
+    /// Has the message come through us before: is a Via of ours in it?
+    fn has_passed(&self, message: &Message) -> bool;
+
     /// Our address as the peer of `source` reaches it, also for new connections.
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError>;
 
@@ -138,6 +165,12 @@ pub trait Router {
     /// Forgets the contacts of the address of record that a URI names: all, or the one of this URI or own name.
     /// Tells how many.
     fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize;
+
+    /// Every contact of a table that `is_meant` picks.
+    fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered>;
+
+    /// The time, on the clock of timers and since 1970, for what is done without a route.
+    fn time(&self) -> (Instant, Duration);
 
     /// A word that no other message of ours has.
     fn unique_id(&self) -> String;

@@ -15,7 +15,9 @@ use super::listen::{Held, hold};
 use super::{ServeError, sound_script};
 use crate::clock;
 use crate::config::{Config, DnsConfig, Params};
-use crate::engine::{Attached, Jabber, Locations, Mail, Script, Shared, Worker, before_waiting};
+use crate::engine::{
+    Attached, Jabber, Locations, Mail, Script, Shared, Worker, after_waiting, before_waiting,
+};
 use crate::modules::{self, jabber, registrar, xmpp};
 use crate::net::dns::{DnsError, Resolver};
 use crate::net::tcp::{Connections, Layers, StreamLimits, TcpPort};
@@ -174,6 +176,7 @@ fn start_worker(
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .on_thread_park(before_waiting)
+            .on_thread_unpark(after_waiting)
             .build();
         let Ok(runtime) = runtime.inspect_err(|error| tracing::error!(%error, "no runtime")) else {
             return;

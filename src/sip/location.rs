@@ -98,6 +98,14 @@ impl Location {
         self.records.get(address).into_iter().flat_map(move |record| record.live(now))
     }
 
+    /// Every contact with its address of record, in no order.
+    pub fn all(&self, now: Instant) -> impl Iterator<Item = (&str, &Binding)> {
+        let records = self.records.iter();
+        records.flat_map(move |(address, record)| {
+            record.live(now).map(move |binding| (&**address, binding))
+        })
+    }
+
     /// The contacts that a request to this URI goes to, the best first: all of its address of record, or those of
     /// the instance that a GRUU names (RFC 5627 §5.1). Of several flows of one instance, the newest (RFC 5626 §7).
     pub fn targets(&self, now: Instant, uri: &str) -> Vec<&Binding> {

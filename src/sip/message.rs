@@ -171,7 +171,8 @@ impl Message {
         if !self.is_edited {
             return out.extend_from_slice(&self.wire);
         }
-        out.reserve(self.wire.len() + self.edits.len() + self.body.len());
+        // Exactly: a transaction keeps what it has sent.
+        out.reserve_exact(self.edited_size());
         self.write_start_line(out);
         for header in &self.headers {
             out.extend_from_slice(self.line(header));
@@ -189,6 +190,19 @@ impl Message {
         let mut out = Vec::new();
         self.write_to(&mut out);
         out.into()
+    }
+
+    /// The bytes that it has with its edits, counting ends of lines as CRLF.
+    fn edited_size(&self) -> usize {
+        let start = match self.start.kind {
+            Kind::Request { method, uri } if uri.is_edit => {
+                let parts = [method, uri, self.start.version].map(|part| self.bytes_at(part).len());
+                parts.iter().sum::<usize>() + b"  \r\n".len()
+            }
+            _ => self.bytes_at(self.start.line).len(),
+        };
+        let headers: usize = self.headers.iter().map(|header| self.line(header).len()).sum();
+        start + headers + self.bytes_at(self.blank).len().max(2) + self.body.len()
     }
 
     fn write_start_line(&self, out: &mut Vec<u8>) {

@@ -7,6 +7,10 @@ use super::error::EditError;
 use super::header::HeaderId;
 use super::message::{Header, Message};
 
+/// The room for what stands between the parts of a reply. A transaction keeps its reply for half a minute, so that
+/// what is taken for nothing adds up.
+const FRAME: usize = "SIP/2.0 200 \r\n;tag=Content-Type: \r\nContent-Length: \r\n\r\n".len();
+
 /// The body of a message and what it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Body<'a> {
@@ -35,10 +39,15 @@ pub fn reply(
         check_value(text.as_bytes(), false)?;
     }
     let reason = if reason.is_empty() { standard_reason(status) } else { reason };
-    let extra: usize = extra_headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    let size = request.wire.len() - request.body.len().min(request.wire.len());
+    let length = body.bytes.len().to_string();
     let mut out = Writer(BytesMut::with_capacity(
-        size + request.edits.len() + reason.len() + extra + body.bytes.len() + 160,
+        headers_size(request, status, extra_headers)
+            + reason.len()
+            + to_tag.map_or(0, str::len)
+            + body.content_type.len()
+            + length.len()
+            + body.bytes.len()
+            + FRAME,
     ));
     out.put(&[b"SIP/2.0 ", &digits(status), b" ", reason.as_bytes(), b"\r\n"]);
     out.copy_headers(request, status, to_tag);
@@ -48,17 +57,36 @@ pub fn reply(
     if !body.content_type.is_empty() {
         out.put(&[b"Content-Type: ", body.content_type.as_bytes(), b"\r\n"]);
     }
-    out.put(&[
-        b"Content-Length: ",
-        body.bytes.len().to_string().as_bytes(),
-        b"\r\n\r\n",
-        body.bytes,
-    ]);
+    out.put(&[b"Content-Length: ", length.as_bytes(), b"\r\n\r\n", body.bytes]);
     Ok(out.0.freeze())
 }
 
 fn digits(status: u16) -> [u8; 3] {
     [status / 100 % 10, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8)
+}
+
+/// What a reply repeats of its request; of a header that may stand once, the first.
+fn copied(request: &Message, status: u16) -> impl Iterator<Item = &Header> {
+    let has_routes = (101..300).contains(&status) && request.method().creates_dialog();
+    let mut seen = [false; HeaderId::Other as usize + 1];
+    request.headers.iter().filter(move |header| {
+        let is_first = !std::mem::replace(&mut seen[header.id as usize], true);
+        match header.id {
+            HeaderId::Via => true,
+            HeaderId::From | HeaderId::To | HeaderId::CallId | HeaderId::CSeq => is_first,
+            HeaderId::RecordRoute => has_routes,
+            HeaderId::Timestamp => status == 100 && is_first,
+            _ => false,
+        }
+    })
+}
+
+/// The room that headers take which are copied or added.
+fn headers_size(request: &Message, status: u16, added: &[(&str, &str)]) -> usize {
+    let line = |name: &[u8], value: &[u8]| name.len() + value.len() + b": \r\n".len();
+    let copied = copied(request, status).map(|it| line(request.name(it), request.value(it)));
+    let added = added.iter().map(|(name, value)| line(name.as_bytes(), value.as_bytes()));
+    copied.chain(added).sum()
 }
 
 struct Writer(BytesMut);
@@ -70,23 +98,10 @@ impl Writer {
         }
     }
 
-    /// Copies what a reply repeats of its request; of a header that may stand once, the first.
     fn copy_headers(&mut self, request: &Message, status: u16, to_tag: Option<&str>) {
-        let has_routes = (101..300).contains(&status) && request.method().creates_dialog();
-        let mut seen = [false; HeaderId::Other as usize + 1];
-        for header in &request.headers {
-            let is_first = !std::mem::replace(&mut seen[header.id as usize], true);
-            let is_copied = match header.id {
-                HeaderId::Via => true,
-                HeaderId::From | HeaderId::To | HeaderId::CallId | HeaderId::CSeq => is_first,
-                HeaderId::RecordRoute => has_routes,
-                HeaderId::Timestamp => status == 100 && is_first,
-                _ => false,
-            };
-            if is_copied {
-                let tag = to_tag.filter(|_| header.id == HeaderId::To && status != 100);
-                self.copy(request, header, tag);
-            }
+        for header in copied(request, status) {
+            let tag = to_tag.filter(|_| header.id == HeaderId::To && status != 100);
+            self.copy(request, header, tag);
         }
     }
 
@@ -213,6 +228,20 @@ mod tests {
              f: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=t\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\
              Via: SIP/2.0/UDP c\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_reply_takes_little_more_room_than_it_needs() {
+        let request = request(INVITE);
+        for (status, headers) in [(404, &[("Retry-After", "5")][..]), (200, &[])] {
+            let text = reply(&request, status, "", Some("t"), headers, Body::default()).unwrap();
+            let room = text.try_into_mut().unwrap().capacity();
+            assert!(room <= length_of(&request, status, headers) + FRAME, "{room}");
+        }
+    }
+
+    fn length_of(request: &Message, status: u16, headers: &[(&str, &str)]) -> usize {
+        reply(request, status, "", Some("t"), headers, Body::default()).unwrap().len()
     }
 
     #[test]

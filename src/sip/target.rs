@@ -91,6 +91,9 @@ pub struct Supported {
 /// Why a URI leads nowhere before DNS was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TargetError {
+    /// The URI wants TLS on the way, which is not configured (RFC 5630 §5.3).
+    #[error("sips needs TLS, which is not configured")]
+    NoTls,
     /// The URI contradicts itself: `sips` is never sent over UDP (RFC 3261 §26.2.2).
     #[error("sips over UDP")]
     SipsOverUdp,
@@ -106,6 +109,7 @@ impl TargetError {
     /// The reply to the request that has this URI.
     pub fn status(&self) -> (u16, &'static str) {
         match self {
+            Self::NoTls => (480, "Temporarily Unavailable"),
             Self::SipsOverUdp => (400, "Bad Request"),
             Self::Transport | Self::Family => (502, "Bad Gateway"),
         }
@@ -301,7 +305,8 @@ fn chosen(query: &TargetQuery<'_>, supported: &Supported) -> Result<Transport, T
         (None, false) if transports.contains(&Transport::Udp) => Transport::Udp,
         (None, false) => *transports.first().ok_or(TargetError::Transport)?,
     };
-    transports.contains(&transport).then_some(transport).ok_or(TargetError::Transport)
+    let missing = if query.is_sips { TargetError::NoTls } else { TargetError::Transport };
+    transports.contains(&transport).then_some(transport).ok_or(missing)
 }
 
 fn srv(transport: Transport, domain: &str) -> Option<Ask> {
@@ -602,7 +607,8 @@ mod tests {
         );
         let unsupported = "the transport is not supported";
         leads(&EXAMPLE, TargetQuery { transport: Some(Tls), ..SIP }, &[Udp, Tcp], unsupported);
-        leads(&EXAMPLE, SIPS, &[Udp, Tcp], unsupported);
+        let insecure = "sips needs TLS, which is not configured";
+        leads(&EXAMPLE, SIPS, &[Udp, Tcp], insecure);
         leads(&EXAMPLE, SIP, &[], unsupported);
     }
 

@@ -2,6 +2,7 @@
 
 use super::error::UriError;
 use super::uri::Uri;
+use super::uri_equivalence::is_same_name;
 
 /// The parts of a SIP URI on the way to a new text.
 struct Parts<'a> {
@@ -65,9 +66,7 @@ impl<'a> Uri<'a> {
     pub fn without_param(&self, name: &str) -> Result<String, UriError> {
         let own = self.params().as_str().split(';');
         let kept: Vec<&str> = own
-            .filter(|piece| {
-                !piece.split('=').next().is_some_and(|found| found.eq_ignore_ascii_case(name))
-            })
+            .filter(|piece| !piece.split('=').next().is_some_and(|it| is_same_name(it, name)))
             .collect();
         self.with_params(&kept.join(";"))
     }
@@ -144,6 +143,7 @@ mod tests {
             (full().with_params(""), "sip:a:p@h.example:5070?s=t"),
             (full().with_param("q"), "sip:a:p@h.example:5070;lr;x=1;q?s=t"),
             (full().without_param("LR"), "sip:a:p@h.example:5070;x=1?s=t"),
+            (Uri::parse("sip:h;%6cr").unwrap().without_param("lr"), "sip:h"),
             (full().without_headers(), "sip:a:p@h.example:5070;lr;x=1"),
         ];
         for (edited, expected) in cases {

@@ -109,3 +109,47 @@ fn an_edge_proxy_is_in_the_path_to_the_phone() {
     assert_eq!(registrar.final_response("z9hG4bKpath", PATIENCE).expect("a reply").status(), 200);
     edge.terminate();
 }
+
+const REGISTRAR: &str = r#"
+fn request_route() {
+    if nat_uac_test(19) { force_rport(); fix_nated_register(); }
+    if is_method("OPTIONS") { sl_send_reply(if registered("location") { 200 } else { 404 }, ""); return; }
+    save("location");
+}
+"#;
+
+#[test]
+fn a_registered_phone_behind_a_nat_is_asked_and_one_that_is_silent_removed() {
+    let setup = Setup::script(REGISTRAR).t1("20ms").with(
+        "[modules.nathelper]\nnatping_interval = 1\nping_nated_only = 1\n\
+         sipping_from = \"sip:ping@sip.example\"\nkeepalive_timeout = 2\n",
+    );
+    let sipjab = Sipjab::start(&setup);
+    let mut phones = [Agent::bind(), Agent::bind()];
+    for (phone, name) in phones.iter_mut().zip(["lively", "silent"]) {
+        let more = format!(
+            "From: <sip:{name}@sip.example>;tag=1\r\nTo: <sip:{name}@sip.example>\r\nExpires: 600\r\n"
+        );
+        from_private(phone, "REGISTER sip:sip.example", &more, &sipjab);
+        assert_eq!(phone.final_response("z9hG4bKnatREGISTER", PATIENCE).unwrap().status(), 200);
+    }
+    let [lively, silent] = &mut phones;
+    let ping = lively.serve(200, "OK", PATIENCE).expect("a ping");
+    assert_eq!(ping.start, "OPTIONS sip:me@10.0.0.9;ob SIP/2.0");
+    assert!(ping.header("From").starts_with("<sip:ping@sip.example>"));
+    silent.next(PATIENCE).expect("a ping");
+    let end = std::time::Instant::now() + PATIENCE;
+    while sipjab.logs(0, "a contact that does not answer was removed", Default::default()).is_none()
+    {
+        lively.serve(404, "Not Found", std::time::Duration::from_millis(100));
+        assert!(std::time::Instant::now() < end, "the silent one stays");
+    }
+    for (name, status) in [("lively", "200"), ("silent", "404")] {
+        let more = format!("From: <sip:x@sip.example>;tag=1\r\nTo: <sip:{name}@sip.example>\r\n");
+        let start = format!("OPTIONS sip:{name}@sip.example");
+        from_private(silent, &start, &more, &sipjab);
+        let answer = silent.final_response("z9hG4bKnatOPTIONS", PATIENCE).unwrap();
+        assert_eq!(answer.status().to_string(), status, "{name}");
+    }
+    sipjab.terminate();
+}

@@ -13,7 +13,8 @@ const ROUTE: &str = r#"
 fn request_route() {
     if has_totag() {
         if !loose_route() { sl_send_reply(404, "Not Here"); return; }
-        if is_direction("upstream") { info("$rm goes upstream"); } else { info("$rm goes downstream"); }
+        let direction = if is_direction("upstream") { "upstream" } else { "downstream" };
+        info("$rm goes " + direction + ", recorded: " + is_recorded());
         if !check_route_param("mark=7") { sl_send_reply(400, "No Mark"); return; }
         t_relay();
         return;
@@ -87,8 +88,11 @@ fn a_dialog_between_udp_and_tcp_stays_with_the_proxy_both_ways() {
     let sipjab = Sipjab::start(&Setup::script(ROUTE));
     let (mut alice, mut bob) = (Agent::bind(), Agent::bind());
     let routes = subscribe(&mut alice, &mut bob, &sipjab);
-    let far = format!("<sip:{};transport=tcp;r2=on;lr;ftag=a1;mark=7>", sipjab.tcp);
-    let near = format!("<sip:{};r2=on;lr;ftag=a1;mark=7>", sipjab.udp);
+    let (_, seal) = routes[0].split_once(";seal=").expect("a seal");
+    let params = format!("r2=on;lr;ftag=a1;seal={seal}");
+    let far = format!("<sip:{};transport=tcp;{params}", sipjab.tcp);
+    let near = format!("<sip:{};{params}", sipjab.udp);
+    assert!(seal.ends_with(";mark=7>"), "{seal}");
     assert_eq!(routes, [far, near]);
 
     let start = format!("NOTIFY sip:alice@{}", alice.local);
@@ -99,7 +103,7 @@ fn a_dialog_between_udp_and_tcp_stays_with_the_proxy_both_ways() {
     assert!(arrived.start.starts_with("NOTIFY sip:alice@"), "{}", arrived.start);
     assert!(values(&arrived, "Route").is_empty());
     assert_eq!(bob.final_response("z9hG4bKn1", PATIENCE).expect("a reply").status(), 200);
-    sipjab.process.wait_for("NOTIFY goes upstream");
+    sipjab.process.wait_for("NOTIFY goes upstream, recorded: true");
 
     let reversed: Vec<_> = routes.into_iter().rev().collect();
     let start = format!("SUBSCRIBE sip:bob@{};transport=tcp", bob.local);
@@ -110,7 +114,7 @@ fn a_dialog_between_udp_and_tcp_stays_with_the_proxy_both_ways() {
     assert!(arrived.header("Via").starts_with("SIP/2.0/TCP "));
     assert!(values(&arrived, "Route").is_empty());
     assert!(values(&arrived, "Record-Route").is_empty(), "the route set is fixed");
-    sipjab.process.wait_for("SUBSCRIBE goes downstream");
+    sipjab.process.wait_for("SUBSCRIBE goes downstream, recorded: true");
     sipjab.terminate();
 }
 

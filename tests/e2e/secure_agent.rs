@@ -10,6 +10,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::http::HeaderValue;
 use tungstenite::{Message as Frame, WebSocket};
 
+use crate::phone::{self, Dialog};
 use crate::process::PATIENCE;
 use crate::sip::{Message, Outgoing, cut_message, register};
 
@@ -61,7 +62,7 @@ impl SecureAgent {
     }
 
     fn websocket(stream: Box<dyn Stream>, transport: &'static str) -> Self {
-        let mut request = "ws://sip.example/".into_client_request().unwrap();
+        let mut request = "ws://sip.example/sip".into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("sip"));
         let (socket, response) = tungstenite::client(request, stream).expect("a WebSocket");
         assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "sip");
@@ -124,6 +125,36 @@ impl SecureAgent {
         let (branch, text) = register(user, contact, self.transport, &self.sent_by);
         self.send(text.as_bytes())?;
         self.final_response(&branch)
+    }
+
+    /// The next message that is `what`: `INVITE`, `200 INVITE` … Others are passed over.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, what: &str) -> Message {
+        loop {
+            match self.next() {
+                Ok(message) if phone::name(&message) == what => return message,
+                Ok(_) => {}
+                Err(error) => panic!("no {what}: {error}"),
+            }
+        }
+    }
+
+    /// Sends a request of a dialog.
+    pub(crate) fn request(&mut self, method: &str, dialog: &Dialog, more: &str) {
+        let way = format!("{} {}", self.transport, self.sent_by);
+        let request = dialog.request(method, &way, &self.contact(), more);
+        self.send(&request).unwrap();
+    }
+
+    /// Answers a request, with a Contact and the Record-Route.
+    pub(crate) fn answer(&mut self, request: &Message, status: u16) {
+        let response = phone::response(request, status, &self.contact(), "");
+        self.send(&response).unwrap();
+    }
+
+    /// What it calls itself.
+    pub(crate) fn contact(&self) -> String {
+        format!("sip:me@{};transport={}", self.sent_by, self.transport.to_lowercase())
     }
 
     /// The next request, answered with 200.

@@ -1,7 +1,7 @@
 //! SIPp, a SIP load generator that knows nothing of us, with the scenarios in `tests/e2e/sipp/`.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
@@ -12,13 +12,18 @@ use crate::process::{Process, find};
 
 /// Plays the called side of `scenario` on UDP for so many calls; gives its address, too.
 pub(crate) fn answer(scenario: &str, calls: u32) -> (Process, SocketAddr) {
-    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
+    answer_at(Ipv4Addr::LOCALHOST.into(), scenario, calls)
+}
+
+/// The same at an address of this machine.
+pub(crate) fn answer_at(ip: IpAddr, scenario: &str, calls: u32) -> (Process, SocketAddr) {
+    let local = SocketAddr::new(ip, port::free());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sipp").join(scenario);
     let mut command = Command::new(find("sipp", "sip-tester"));
     command
         .arg("-sf")
         .arg(file)
-        .args(["-m", &calls.to_string(), "-t", "u1", "-i", "127.0.0.1"])
+        .args(["-m", &calls.to_string(), "-t", "u1", "-i", &ip.to_string()])
         .args(["-p", &local.port().to_string(), "-nostdin", "-timeout", "60s", "-timeout_error"]);
     (Process::start("sipp", &command), local)
 }
@@ -44,7 +49,7 @@ pub(crate) fn play_with(
         .arg("-sf")
         .arg(file)
         .args(["-m", &calls.to_string(), "-r", &rate.to_string(), "-t", transport])
-        .args(["-i", "127.0.0.1", "-p", &port::free().to_string(), "-nostdin"])
+        .args(["-i", &target.ip().to_string(), "-p", &port::free().to_string(), "-nostdin"])
         .args(["-timeout", "60s", "-timeout_error", "-trace_err", "-error_file"])
         .arg(&errors)
         .args(arguments)

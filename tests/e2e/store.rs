@@ -308,3 +308,69 @@ fn a_server_that_never_answers_does_not_stop_the_start() {
     let answer = runtime().block_on(store.query(Statement::new("SELECT 1")));
     assert!(matches!(answer, Err(StoreError::Away(_))), "{answer:?}");
 }
+
+const COUNTER: &str = r#"
+fn request_route() {
+    t_newtran();
+    t_reply(200, `${sht_inc("counts", "all")} ${sht_get("counts", ruri_user())}`);
+    sht_set("counts", ruri_user(), "seen", 600);
+}
+"#;
+
+// What a table of htable holds outlives an orderly end, and is written while the server runs.
+each_database!(a_shared_table_outlives_the_server);
+fn a_shared_table_outlives_the_server(kind: Kind) {
+    let database = kind.start();
+    let setup = Setup::script(COUNTER).store(&format!("url = \"{}\"\n", database.url())).with(
+        "[[modules.htable.table]]\nname = \"counts\"\ndbtable = \"counts\"\ndbmode = 1\n\
+         initval = 10\n",
+    );
+    let mut agent = Agent::bind();
+    let sipjab = Sipjab::start(&setup);
+    assert_eq!(agent.ask(&to("romeo"), sipjab.udp).reason(), "11 10");
+    assert_eq!(agent.ask(&to("romeo"), sipjab.udp).reason(), "12 seen");
+    let sipjab = sipjab.restart();
+    assert_eq!(agent.ask(&to("romeo"), sipjab.udp).reason(), "13 seen");
+    let ours = Store::open(&database.config(), &[]).unwrap();
+    let count = || {
+        let sql = "SELECT key_value FROM counts WHERE key_name = 'all'";
+        let rows = runtime().block_on(ours.query(Statement::new(sql))).unwrap();
+        rows.first().and_then(|row| row.int(0))
+    };
+    let end = Instant::now() + PATIENCE;
+    while count() != Some(13) {
+        assert!(Instant::now() < end, "{:?}", count());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    sipjab.terminate();
+}
+
+const TRUNKS: &str = r#"
+fn request_route() {
+    t_newtran();
+    if !ds_select_dst(1, 8) { t_reply(503, "No Trunk"); return; }
+    t_reply(if allow_trusted() { 200 } else { 403 }, pv("$du"));
+}
+"#;
+
+each_database!(kamailios_tables_of_trunks_and_peers_are_read);
+fn kamailios_tables_of_trunks_and_peers_are_read(kind: Kind) {
+    let database = kind.start();
+    let setup = Setup::script(TRUNKS).store(&format!("url = \"{}\"\n", database.url())).with(
+        "[modules.permissions]\ntrusted_table = \"trusted\"\n\
+         [modules.dispatcher]\ntable_name = \"dispatcher\"\n",
+    );
+    let sipjab = Sipjab::start(&setup);
+    let ours = Store::open(&database.config(), &[]).unwrap();
+    let rows = [
+        "INSERT INTO dispatcher (setid, destination, priority) VALUES (1, 'sip:192.0.2.1', 1)",
+        "INSERT INTO dispatcher (setid, destination, priority) VALUES (1, 'sip:192.0.2.2', 9)",
+        "INSERT INTO trusted (src_ip, proto, ruri_pattern) VALUES ('127.0.0.1', 'udp', '^sip:romeo@')",
+    ];
+    runtime().block_on(ours.execute(rows.map(Statement::new).to_vec())).unwrap();
+    let mut agent = Agent::bind();
+    let answer = agent.ask(&to("romeo"), sipjab.udp);
+    assert_eq!((answer.status(), answer.reason()), (200, "sip:192.0.2.2"));
+    assert_eq!(agent.ask(&to("juliet"), sipjab.udp).status(), 403);
+    sipjab.terminate();
+}

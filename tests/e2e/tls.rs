@@ -35,7 +35,11 @@ fn phone(sipjab: &Sipjab, authority: &Authority) -> SecureAgent {
 #[test]
 fn phones_over_tls_and_udp_write_to_each_other() {
     let authority = Authority::new("ours");
-    let sipjab = Sipjab::start(&setup(&authority, PHONES, ""));
+    let both = authority.sign("sip.example");
+    let setup = Setup::shipped("examples/tls/sipjab.toml")
+        .file("certificate.pem", &both)
+        .file("key.pem", &both);
+    let sipjab = Sipjab::start(&setup);
     let mut alice = phone(&sipjab, &authority);
     let mut bob = Agent::bind();
     // Its own address leads nowhere, so that only the connection does.
@@ -176,6 +180,42 @@ fn a_server_that_we_connect_to_must_prove_its_domain() {
         if let Ok(served) = served {
             assert!(served.header("Via").starts_with("SIP/2.0/TLS "), "{}", served.header("Via"));
         }
+    }
+    sipjab.terminate();
+}
+
+/// RFC 3261 §16.6 step 7: the Request-URI wants TLS, whatever the next hop that the script sets or the Route names.
+#[test]
+fn a_sips_request_leaves_over_tls_past_a_next_hop_that_is_plain() {
+    let authority = Authority::new("ours");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("sip:{}", listener.local_addr().unwrap());
+    let script = format!(
+        r#"fn request_route() {{
+            if ruri_user() == "udp" {{ setdsturi("{proxy};transport=udp"); }}
+            if ruri_user() == "set" {{ setdsturi("{proxy}"); }}
+            t_relay();
+        }}"#
+    );
+    let sipjab = Sipjab::start(&setup(&authority, &script, ""));
+    let mut alice = Agent::bind();
+    let config = certificates::server(&authority.sign("127.0.0.1"));
+    let peer = thread::spawn(move || {
+        let mut agent = SecureAgent::accept(&listener, &config).expect("a connection");
+        [agent.serve(), agent.serve()]
+    });
+    let ask = |alice: &mut Agent, user: &str, route: &str| {
+        let message = Outgoing::new(ALICE, &format!("sips:{user}@sip.example"), "in private");
+        let text = String::from_utf8(message.to_bytes("UDP", alice.local)).unwrap();
+        let text = text.replace("Max-Forwards", &format!("{route}Max-Forwards"));
+        alice.send_udp(text.as_bytes(), sipjab.udp);
+        alice.final_response(&message.branch, PATIENCE).expect("an answer").status()
+    };
+    assert_eq!(ask(&mut alice, "udp", ""), 480);
+    assert_eq!(ask(&mut alice, "set", ""), 200);
+    assert_eq!(ask(&mut alice, "routed", &format!("Route: <{proxy};lr>\r\n")), 200);
+    for message in peer.join().unwrap() {
+        assert!(message.header("Via").starts_with("SIP/2.0/TLS "), "{}", message.header("Via"));
     }
     sipjab.terminate();
 }

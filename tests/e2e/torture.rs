@@ -214,6 +214,8 @@ fn expected(name: &str, wire: &[u8], verdict: Verdict) -> Fate {
         _ if wire.starts_with(b"SIP/2.0 ") => Fate::Nothing,
         // §3.3.11: a proxy says so.
         Verdict::Accepted if name == "zeromf" => Fate::Answered(483),
+        // §3.3.5: a proxy does not know what Proxy-Require names.
+        Verdict::Accepted if name == "bext01" => Fate::Answered(420),
         // A request without a Via that can be read has no way back, so that it is counted and dropped.
         Verdict::Refused(400) if NO_WAY_BACK.contains(&name) => Fate::Nothing,
         Verdict::Accepted => Fate::Relayed,

@@ -2,24 +2,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{AccountOrder, Router, Saving, Verdict, Waiting};
+use super::{AccountOrder, Registered, Router, Saving, Verdict, Waiting};
 use crate::clock;
 use crate::gateway::{OutgoingStanza, Wish};
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
-use crate::script::route::{FromXmpp, Route, Target};
+use crate::script::route::{FromXmpp, Listener, Route, Target};
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
+use crate::sip::location::Binding;
 use crate::sip::transaction::KeySeed;
-use crate::sip::transport::{Source, Transport};
+use crate::sip::transport::{Source, Transport, peer_uri};
 use crate::xmpp::{Stanza, StanzaError};
 
 /// Answers for `sip.example` and keeps a journal.
@@ -28,6 +29,10 @@ pub(crate) struct Recording {
     journal: RefCell<Vec<String>>,
     /// Contacts by URI.
     pub(crate) contacts: RefCell<BTreeMap<String, Vec<Target>>>,
+    /// The contacts of alice@sip.example.
+    pub(crate) bindings: RefCell<Vec<Binding>>,
+    /// What requests of our own are answered; without it, 200.
+    pub(crate) request_status: RefCell<Option<u16>>,
     /// What becomes of stanzas; without it they are handed over.
     pub(crate) verdict: RefCell<Option<Verdict>>,
     /// What becomes of relayed messages.
@@ -95,6 +100,8 @@ impl Router for Recording {
         self.later(self.relay_error.borrow().clone().map_or(Ok(()), Err))
     }
 
+    fn recall(&self, _: &mut Route) {}
+
     fn forward(
         &self,
         route: &mut Route,
@@ -117,7 +124,7 @@ impl Router for Recording {
 
     fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>> {
         self.note(format!("request {} {next_hop}", message.method().as_str()));
-        self.later(Ok(200))
+        self.later(Ok(self.request_status.borrow().unwrap_or(200)))
     }
 
     fn send_stanza(
@@ -166,6 +173,22 @@ impl Router for Recording {
         host == "sip.example"
     }
 
+    fn listener(
+        &self,
+        transport: Option<Transport>,
+        ip: IpAddr,
+        port: Option<u16>,
+    ) -> Option<Listener> {
+        let local: SocketAddr = ([192, 0, 2, 1], 5060).into();
+        let of = transport.unwrap_or(Transport::Udp);
+        let is_it = ip == local.ip() && port.is_none_or(|port| port == local.port());
+        (is_it && of == Transport::Udp).then_some((of, local))
+    }
+
+    fn has_passed(&self, message: &Message) -> bool {
+        message.vias().flatten().any(|via| via.branch == Some("z9hG4bKours"))
+    }
+
     fn local_address(&self, source: Source) -> Result<SocketAddr, RouteError> {
         Ok(source.local)
     }
@@ -194,6 +217,25 @@ impl Router for Recording {
     fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize {
         self.note(format!("unregister {table} {uri} {}", contact.unwrap_or("all")));
         self.contacts.borrow_mut().remove(uri).unwrap_or_default().len()
+    }
+
+    fn registered(&self, _: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered> {
+        let bindings = self.bindings.borrow();
+        let found = bindings.iter().filter(|binding| is_meant(binding));
+        let registered = |binding: &Binding| Registered {
+            address: "alice@sip.example".to_owned(),
+            ruid: binding.ruid.clone(),
+            target: Target {
+                destination: binding.received.map(|(transport, at)| peer_uri(transport, at).into()),
+                path: binding.path.as_str().into(),
+                ..Target::new(binding.uri.as_str())
+            },
+        };
+        found.map(registered).collect()
+    }
+
+    fn time(&self) -> (Instant, Duration) {
+        (clock::now(), clock::unix_time())
     }
 
     fn unique_id(&self) -> String {

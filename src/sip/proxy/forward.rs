@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::loose_route;
-use crate::sip::{EditError, HeaderError, HeaderId, Message};
+use crate::sip::{EditError, HeaderError, HeaderId, Message, Uri};
 
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: &str = "70";
@@ -46,6 +46,43 @@ pub fn add_path(copy: &mut Message, path: &str) -> Result<(), EditError> {
     }
 }
 
+/// Takes from the Request-URI what none may have: headers and `method` (§16.6 step 2, table 1 in §19.1.1).
+///
+/// What is no URI of SIP, or none at all, stays as it is.
+pub fn clean_request_uri(copy: &mut Message) -> Result<(), EditError> {
+    match clean(copy.request_uri()) {
+        Some(clean) => copy.set_request_uri(&clean),
+        None => Ok(()),
+    }
+}
+
+/// A URI as a Request-URI may have it; `None` when it is so already.
+fn clean(text: &str) -> Option<String> {
+    memchr::memchr2(b'?', b';', text.as_bytes())?;
+    let uri = Uri::parse(text).ok().filter(Uri::is_sip)?;
+    let without_method =
+        uri.has_param("method").then(|| uri.without_param("method").ok()).flatten();
+    let uri = match &without_method {
+        Some(text) => Uri::parse(text).ok()?,
+        None => uri,
+    };
+    match uri.headers() {
+        Some(_) => uri.without_headers().ok(),
+        None => without_method,
+    }
+}
+
+/// Adds the Content-Length that every message over a stream has (§16.6 step 9, §20.14).
+pub fn add_content_length(message: &mut Message) -> Result<(), EditError> {
+    match message.header(HeaderId::ContentLength) {
+        Some(_) => Ok(()),
+        None => {
+            let length = message.body().len().to_string();
+            message.append_header(HeaderId::ContentLength.name(), &length)
+        }
+    }
+}
+
 /// The URI that says where the copy goes: `destination`, else the first Route, else its Request-URI (§16.6 step 7).
 ///
 /// A strict router that is the first Route gets the copy in its form (step 6).
@@ -53,7 +90,7 @@ pub fn next_hop(copy: &mut Message, destination: Option<&str>) -> Result<String,
     if let Some(uri) = destination {
         return Ok(uri.to_owned());
     }
-    let next = loose_route::next_hop(copy)?;
+    let next = loose_route::first_hop(copy)?;
     Ok(next.unwrap_or_else(|| copy.request_uri().to_owned()))
 }
 
@@ -108,6 +145,42 @@ mod tests {
         assert_eq!(next_hop(&mut copy, None).unwrap(), "sip:strict");
         assert_eq!(copy.request_uri(), "sip:strict");
         assert_eq!(routes(&copy), ["sip:p2;lr", "sip:b@home"]);
+        copy.set_request_uri("sip:b@home;x=1;method=BYE?s=t").unwrap();
+        copy.prepend_header("Route", "<sip:strict>").unwrap();
+        next_hop(&mut copy, None).unwrap();
+        assert_eq!(routes(&copy).last().unwrap(), "sip:b@home;x=1", "it is one again later");
+    }
+
+    #[test]
+    fn s16_6_step_2_a_request_uri_loses_headers_and_method_and_nothing_else() {
+        for (came, leaves) in [
+            ("sip:a:p@h:5070;lr;method=BYE;x=1?s=t", "sip:a:p@h:5070;lr;x=1"),
+            ("sips:h;METHOD=x;transport=tcp", "sips:h;transport=tcp"),
+            ("sip:h;%6dethod=x", "sip:h"),
+            ("sip:a@h?s=t", "sip:a@h"),
+            ("sip:a@h;user=phone;ttl=1;maddr=m;transport=udp", ""),
+            ("sip:method@h", ""),
+            ("tel:1;method=x", ""),
+            ("news:a?b;c", ""),
+        ] {
+            let mut copy = request("");
+            copy.set_request_uri(came).unwrap();
+            clean_request_uri(&mut copy).unwrap();
+            let expected = if leaves.is_empty() { came } else { leaves };
+            assert_eq!(copy.request_uri(), expected);
+        }
+    }
+
+    #[test]
+    fn s16_6_step_9_a_content_length_is_added_once() {
+        let text = |head: &str| Bytes::from(format!("INVITE sip:b SIP/2.0\r\n{head}\r\nhello"));
+        for (head, length) in [("", "5"), ("l: 7\r\n", "7")] {
+            let mut copy = Message::parse(text(head)).unwrap();
+            add_content_length(&mut copy).unwrap();
+            add_content_length(&mut copy).unwrap();
+            let found: Vec<_> = copy.values(HeaderId::ContentLength).collect();
+            assert_eq!(found, [length.as_bytes()]);
+        }
     }
 
     #[test]

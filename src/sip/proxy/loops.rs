@@ -37,6 +37,12 @@ pub fn has_looped(received: &Message, mark: u32, is_ours: impl Fn(&str) -> bool)
     })
 }
 
+/// Have we forked this request before, which then has come back? `is_ours` knows a branch that we wrote.
+pub fn is_spiral(received: &Message, is_ours: impl Fn(&str) -> bool) -> bool {
+    let mut branches = received.vias().filter_map(|via| via.ok()?.branch);
+    branches.any(|branch| branch.contains('.') && is_ours(branch))
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -61,11 +67,13 @@ mod tests {
         let via = format!("Via: SIP/2.0/UDP us;branch={}.{mark:08x}\r\n", mint.mint(0, 1));
         let back = request("sip:b@b.example", &via, "");
         assert_eq!(loop_mark(&seed, &back), mark, "our Via is no part of the mark");
-        assert!(has_looped(&back, mark, is_ours));
+        assert!(has_looped(&back, mark, is_ours) && is_spiral(&back, is_ours));
         let foreign = format!("Via: SIP/2.0/UDP x;branch=z9hG4bKx.{mark:08x}\r\n");
-        assert!(!has_looped(&request("sip:b@b.example", &foreign, ""), mark, is_ours));
+        let foreign = request("sip:b@b.example", &foreign, "");
+        assert!(!has_looped(&foreign, mark, is_ours) && !is_spiral(&foreign, is_ours));
         let alone = format!("Via: SIP/2.0/UDP us;branch={}\r\n", mint.mint(0, 1));
-        assert!(!has_looped(&request("sip:b@b.example", &alone, ""), mark, is_ours));
+        let alone = request("sip:b@b.example", &alone, "");
+        assert!(!has_looped(&alone, mark, is_ours) && !is_spiral(&alone, is_ours));
     }
 
     #[test]

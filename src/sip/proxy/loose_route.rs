@@ -1,5 +1,6 @@
 //! Following the Route of a request, through loose and strict routers (RFC 3261 §16.4, §16.6 step 6, §16.12).
 
+use super::forward::clean_request_uri;
 use crate::sip::{HeaderError, HeaderId, Message, NameAddr, Uri, unescape};
 
 /// What the Route of a request has told.
@@ -48,14 +49,14 @@ impl Followed {
 
 /// Takes what is ours out of the Route, and finds the next hop; `None` when there is no Route.
 ///
-/// `is_ours` tells whether a URI names us. The Request-URI changes twice at most: by [`preprocess`], and by
-/// [`next_hop`] when the next hop is a strict router.
+/// `is_ours` tells whether a URI names us. The Request-URI changes twice at most: by [`preprocess`], and when
+/// the next hop is a strict router.
 pub fn loose_route(
     request: &mut Message,
     is_ours: impl Fn(&Uri<'_>) -> bool,
 ) -> Result<Option<Followed>, HeaderError> {
     let Some(mut followed) = preprocess(request, is_ours)? else { return Ok(None) };
-    followed.next_hop = next_hop(request)?;
+    followed.next_hop = first_hop(request)?;
     Ok(Some(followed))
 }
 
@@ -81,10 +82,11 @@ pub fn preprocess(
 }
 
 /// The next hop that the Route names; a strict router there gets the request in its form (§16.6 step 6).
-pub fn next_hop(request: &mut Message) -> Result<Option<String>, HeaderError> {
+pub(super) fn first_hop(request: &mut Message) -> Result<Option<String>, HeaderError> {
     let Some(first) = first_route(request)? else { return Ok(None) };
     let next = first.as_str().to_owned();
     if !first.has_param("lr") {
+        clean_request_uri(request).map_err(|_| MALFORMED)?;
         let target = format!("<{}>", request.request_uri());
         let mut routes = routes(request);
         routes.remove(0);
@@ -152,11 +154,11 @@ fn has_param(params: &str, name: &str) -> bool {
     params.split(';').any(|it| it.split('=').next().is_some_and(|it| it.eq_ignore_ascii_case(name)))
 }
 
-/// A Request-URI has no headers (§19.1.1).
+/// A Request-URI has neither headers nor `method` (§19.1.1).
 fn set_request_uri(request: &mut Message, text: &str) -> Result<(), HeaderError> {
-    let uri = Uri::parse(text).map_err(|_| MALFORMED)?;
-    let bare = uri.without_headers().unwrap_or_else(|_| text.to_owned());
-    request.set_request_uri(&bare).map_err(|_| MALFORMED)
+    Uri::parse(text).map_err(|_| MALFORMED)?;
+    request.set_request_uri(text).map_err(|_| MALFORMED)?;
+    clean_request_uri(request).map_err(|_| MALFORMED)
 }
 
 /// Every Route value, folds read as spaces.

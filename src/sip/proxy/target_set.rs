@@ -14,8 +14,11 @@ impl<T> Default for TargetSet<T> {
 }
 
 impl<T> TargetSet<T> {
-    /// Adds a target behind those of its q.
-    pub fn push(&mut self, q: u16, target: T) {
+    /// Adds a target behind those of its q, unless one that waits `is_same` (§16.5).
+    pub fn push(&mut self, q: u16, target: T, is_same: impl Fn(&T, &T) -> bool) {
+        if self.waiting.iter().any(|(_, other)| is_same(other, &target)) {
+            return;
+        }
         let at = self.waiting.partition_point(|(other, _)| *other < q);
         self.waiting.insert(at, (q, target));
     }
@@ -51,7 +54,7 @@ mod tests {
     fn set(targets: &[(u16, &'static str)]) -> TargetSet<&'static str> {
         let mut set = TargetSet::default();
         for (q, target) in targets {
-            set.push(*q, *target);
+            set.push(*q, *target, |a, b| a == b);
         }
         set
     }
@@ -63,6 +66,14 @@ mod tests {
         assert_eq!(set.next_group(60), ["a", "c"]);
         assert_eq!(set.next_group(60), ["e"]);
         assert!(set.next_group(60).is_empty() && set.is_empty());
+    }
+
+    #[test]
+    fn s16_5_a_target_that_waits_is_not_added_again() {
+        let mut set = set(&[(500, "a"), (1000, "b"), (1000, "a"), (500, "b")]);
+        assert_eq!((set.next_group(60), set.next_group(60)), (vec!["b"], vec!["a"]));
+        set.push(1000, "a", |a, b| a == b);
+        assert_eq!(set.len(), 1, "it does not wait any longer");
     }
 
     #[test]

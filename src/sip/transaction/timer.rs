@@ -70,8 +70,8 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// The RFC's values: T1 500 ms, T2 4 s, T4 5 s, timer C 180 s.
-    pub const RFC: Self = Self { t1: 500, t2: 4000, t4: 5000, c: 180_000 };
+    /// The RFC's values: T1 500 ms, T2 4 s, T4 5 s, timer C 185 s.
+    pub const RFC: Self = Self { t1: 500, t2: 4000, t4: 5000, c: 185_000 };
 
     /// Other values, cut to whole milliseconds; none is shorter than one, and T2 is not below T1.
     ///
@@ -83,8 +83,7 @@ impl Timings {
 
     /// The same with another timer C, at least a millisecond.
     ///
-    /// RFC 3261 §16.6 step 11 wants more than three minutes from the sending. Ours begins with the first
-    /// provisional response, so that 180 s are always more than that.
+    /// RFC 3261 §16.6 step 11 and §16.7 step 2 want more than three minutes.
     #[must_use]
     pub fn with_timer_c(self, c: Duration) -> Self {
         Self { c: millis(c), ..self }
@@ -192,7 +191,7 @@ mod tests {
     #[test]
     fn s16_6_an_invite_waits_64_t1_and_then_timer_c() {
         let patience = timings(100, 4000).invite_patience();
-        let last = Duration::from_secs(180);
+        let last = Duration::from_secs(185);
         assert_eq!(patience, Patience { first: Duration::from_millis(6400), last });
         let short = Timings::RFC.with_timer_c(Duration::ZERO).invite_patience();
         assert_eq!(short.last, Duration::from_millis(1));

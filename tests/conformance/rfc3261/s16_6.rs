@@ -189,7 +189,6 @@ fn s16_6_11_timer_c_runs_for_each_invite() {
 
 /// Timer C is larger than 3 minutes.
 #[test]
-#[ignore = "not met: timer C is 3 minutes, not more"]
 fn s16_6_11_timer_c_is_larger_than_3_minutes() {
     let mut call = Clockwork::invite(false);
     let due = call.at(1000).hears(100).due(Timer::C).unwrap();

@@ -119,21 +119,29 @@ fn s16_3_3_zero_max_forwards_is_refused_with_483() {
 
 /// §16.3 step 5: an option of Proxy-Require that is not understood is refused with 420.
 #[test]
-#[ignore = "not met: t_relay() does not look at Proxy-Require"]
 fn s16_3_5_an_unknown_proxy_require_is_refused_with_420() {
     let mut scene = Scene::new(RELAY);
-    scene.send_to_bob("MESSAGE", "Proxy-Require: nothing-known\r\n");
-    scene.alice.hears("SIP/2.0 420");
+    for method in ["MESSAGE", "INVITE"] {
+        scene.send_to_bob(method, "Proxy-Require: nothing-known\r\n");
+        scene.alice.hears("SIP/2.0 420");
+    }
+    // §20.29: an ACK cannot be refused.
+    scene.send_to_bob("ACK", "Proxy-Require: nothing-known\r\n");
+    scene.bob.hears("ACK");
 }
 
 /// §16.3 step 5: the 420 lists what was not understood.
 #[test]
-#[ignore = "not met: t_relay() does not look at Proxy-Require"]
 fn s16_3_5_the_420_lists_what_is_not_understood() {
     let mut scene = Scene::new(RELAY);
     scene.send_to_bob("MESSAGE", "Proxy-Require: nothing-known, nor-this\r\n");
     let refusal = scene.alice.hears("SIP/2.0 420");
     assert_eq!(refusal.values("Unsupported"), ["nothing-known", "nor-this"]);
+    let caught =
+        "fn request_route() { try { forward(); } catch (e) { t_reply(e.status, e.reason); } }";
+    let mut scene = Scene::new(caught);
+    scene.send_to_bob("MESSAGE", "Proxy-Require: nothing-known\r\n");
+    assert_eq!(scene.alice.hears("SIP/2.0 420").values("Unsupported"), ["nothing-known"]);
 }
 
 /// §17.2.1: a new INVITE is passed to the user, who is the script.

@@ -52,7 +52,6 @@ fn s16_5_the_location_service_is_asked_with_the_canonical_uri() {
 
 /// A target that is in the set is not added again.
 #[test]
-#[ignore = "not met: the targets of a script are taken as they are"]
 fn s16_5_a_target_is_not_added_twice() {
     let mut scene = Scene::new("fn request_route() { append_branch(ruri()); t_relay(); }");
     scene.send_to_bob("MESSAGE", "");

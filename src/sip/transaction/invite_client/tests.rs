@@ -296,8 +296,8 @@ fn s16_8_timer_c_cancels_an_invite_that_rings_too_long() {
         "
             0 ms  --> INVITE                     Calling
            10 ms  <-- 180     user: 180          Proceeding
-       180010 ms  --> CANCEL  user: Overdue
-       212010 ms              user: Timeout      Terminated
+       185010 ms  --> CANCEL  user: Overdue
+       217010 ms              user: Timeout      Terminated
         ",
     );
 }
@@ -305,7 +305,7 @@ fn s16_8_timer_c_cancels_an_invite_that_rings_too_long() {
 #[test]
 fn s16_7_provisional_responses_but_100_start_timer_c_again() {
     let mut call = Ladder::udp();
-    call.at(10).hears(100).at(100_000).hears(183).at(200_000).hears(100).at(280_001);
+    call.at(10).hears(100).at(100_000).hears(183).at(200_000).hears(100).at(285_001);
     call.hears(487);
     call.reads(
         "
@@ -313,8 +313,8 @@ fn s16_7_provisional_responses_but_100_start_timer_c_again() {
            10 ms  <-- 100     user: 100          Proceeding
        100000 ms  <-- 183     user: 183
        200000 ms  <-- 100     user: 100
-       280000 ms  --> CANCEL  user: Overdue
-       280001 ms  <-- 487
+       285000 ms  --> CANCEL  user: Overdue
+       285001 ms  <-- 487
                   --> ACK     user: 487          Completed
         ",
     );
