@@ -6,6 +6,7 @@ mod fate;
 mod logging;
 mod migrate;
 mod run;
+mod user;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ Examples:
   sipjab fate 3f1c…                what became of a message
   sipjab migrate ser.cfg -o new    carry an old configuration over
   sipjab explain sip:a@sip.example show what the gateway makes of an address
+  sipjab user add sip:joe@sip.example joe
 
 Configuration:
   --config FILE, else ./sipjab.toml, else /etc/sipjab/sipjab.toml.
@@ -57,6 +59,7 @@ enum Command {
     Fate(fate::Fate),
     Migrate(migrate::Migrate),
     Explain(explain::Explain),
+    User(user::UserCommand),
 }
 
 /// Which configuration to use.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Fate(fate) => fate.execute(),
         Command::Migrate(migrate) => migrate.execute(),
         Command::Explain(explain) => explain.execute(),
+        Command::User(user) => user.execute(),
     }
 }
 
@@ -121,6 +125,8 @@ mod tests {
             "sipjab fate 00112233445566778899aabbccddeeff",
             "sipjab explain sip:a@b --dialect kamailio --gateway-domain g --xmpp-domain x",
             "sipjab migrate ser.cfg -o new --dialect ser0 --define A --define B=1 --undef C --report json",
+            "sipjab user -c sipjab.toml add sip:joe@sip.example joe",
+            "sipjab user verify",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -1,7 +1,10 @@
 //! The driver: cores, script and sockets together. Read `receive.rs` first.
 
+mod account;
+mod accounts;
 mod bridge;
 mod cancel;
+mod delivery;
 mod drain;
 mod forwarding;
 mod kept;
@@ -22,6 +25,7 @@ mod transactions;
 mod upstream;
 mod worker;
 
+pub use accounts::Jabber;
 pub use owners::Owners;
 pub use refusals::Refusals;
 pub use registrar::Locations;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here does IO or reads a clock. What must be unique is passed in, but for the ids of pings.
 
+mod account;
 mod address;
 mod awaited;
 mod charset;
@@ -28,12 +29,16 @@ mod ser;
 pub mod text;
 mod transfer_encoding;
 
+pub use account::{
+    Account, AccountSettings, Action, Incoming as AccountMessage, Order, Text, Wish,
+};
 pub use address::{AddressError, SipsPolicy};
 pub use awaited::{Awaited, End};
 pub use composing::Composing;
 pub use condition::{ErrorMap, Scope};
 pub use content::{ACCEPT, Content, ContentError};
 pub use cpim::Cpim;
+pub use delay::sip_date;
 pub use dialect::{Addressing, Dialect, Kamailio, Side};
 pub use envelope::receipt_for;
 pub use error::MessageError;
@@ -44,7 +49,8 @@ pub use ledger::{Ledger, MessageId};
 pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;
 pub use message::{
-    Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza, stanza_from_message,
+    Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza, request_between,
+    stanza_from_message, stanza_to, text_message,
 };
 pub use notice::{
     Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender,

@@ -23,6 +23,8 @@ pub mod dialog;
 pub mod dispatcher;
 #[path = "../modules/htable/htable.rs"]
 pub mod htable;
+#[path = "../modules/jabber/jabber.rs"]
+pub mod jabber;
 #[path = "../modules/maxfwd/maxfwd.rs"]
 pub mod maxfwd;
 #[path = "../modules/msilo/msilo.rs"]
@@ -67,6 +69,7 @@ pub static ALL: &[&ModuleDef] = &[
     &dialog::MODULE,
     &dispatcher::MODULE,
     &htable::MODULE,
+    &jabber::MODULE,
     &maxfwd::MODULE,
     &msilo::MODULE,
     &nathelper::MODULE,

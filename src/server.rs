@@ -37,6 +37,9 @@ pub enum ServeError {
     /// TLS is not as it is configured.
     #[error(transparent)]
     Layers(#[from] LayersError),
+    /// The authorities of the Jabber server cannot be used.
+    #[error("[modules.jabber] ca: {0}")]
+    Jabber(#[from] crate::net::tls::TlsError),
     /// The store cannot be opened, or does not fit.
     #[error("the store")]
     Store(#[from] StoreError),

@@ -10,9 +10,11 @@ mod group;
 mod lane;
 mod mysql;
 mod schema;
+pub mod seal;
 mod sqlite;
 mod statement;
 mod table;
+pub mod users;
 mod value;
 
 use std::pin::pin;
@@ -39,6 +41,12 @@ pub use value::{Row, Value};
 pub struct Store {
     way: Way,
     timeout: Duration,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone)]

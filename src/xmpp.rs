@@ -13,6 +13,7 @@ pub mod gate;
 pub mod iq;
 pub mod jid;
 pub mod ns;
+pub mod roster;
 pub mod stanza;
 pub mod stream;
 pub mod text;

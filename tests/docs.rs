@@ -34,9 +34,33 @@ fn every_configuration_loads() {
 fn every_script_that_ships_is_accepted() {
     let shipped = files(&["scripts", "examples", "modules"], "rhai");
     assert!(!shipped.is_empty(), "no script ships");
-    for path in shipped {
+    // A library is nothing by itself; scripts that import it are checked with it.
+    for path in shipped.into_iter().filter(|path| !path.starts_with(root("scripts/lib"))) {
         let output = sipjab(&["check".as_ref(), path.as_os_str()]);
         assert!(output.0, "{}:\n{}", path.display(), output.1);
+    }
+}
+
+/// A script in a folder of its own, with a copy of the libraries.
+#[test]
+fn every_library_that_ships_can_be_imported() {
+    for library in files(&["scripts/lib"], "rhai") {
+        let folder = TempDir::with_prefix("sipjab-docs-").unwrap();
+        let name = library.file_stem().unwrap().to_str().unwrap();
+        fs::create_dir(folder.path().join("lib")).unwrap();
+        fs::copy(&library, folder.path().join(format!("lib/{name}.rhai"))).unwrap();
+        let text = fs::read_to_string(&library).unwrap();
+        let calls: String = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("fn ")?.split('(').next())
+            .map(|function| format!("    {name}::{function}();\n"))
+            .collect();
+        assert!(!calls.is_empty(), "{name} has no function without parameters");
+        let script = folder.path().join("route.rhai");
+        let text = format!("import \"lib/{name}\" as {name};\nfn request_route() {{\n{calls}}}\n");
+        fs::write(&script, text).unwrap();
+        let output = sipjab(&["check".as_ref(), script.as_os_str()]);
+        assert!(output.0, "{}:\n{}", library.display(), output.1);
     }
 }
 
@@ -47,7 +71,8 @@ fn every_configuration_that_ships_is_accepted() {
     assert!(!shipped.is_empty(), "no configuration ships");
     for path in shipped {
         let folder = TempDir::with_prefix("sipjab-docs-").unwrap();
-        for file in path.parent().unwrap().read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+        let beside = path.parent().unwrap().read_dir().unwrap().map(|entry| entry.unwrap().path());
+        for file in beside.filter(|path| path.is_file()) {
             fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
         }
         let ours = rcgen::generate_simple_self_signed(["sip.example".to_owned()]).unwrap();

@@ -87,6 +87,14 @@ where
     T::try_from(number).map_err(|_| D::Error::custom(format!("{number} is too large")))
 }
 
+/// Reads whole seconds, from `MIN` to `MAX`.
+pub(crate) fn seconds<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    let seconds = bounded::<D, MIN, MAX>(deserializer)?;
+    Ok(Duration::from_secs(seconds as u64))
+}
+
 /// Reads a number of worker threads.
 pub(super) fn workers<'de, D: Deserializer<'de>>(d: D) -> Result<NonZeroUsize, D::Error> {
     let workers = bounded::<D, 1, 1024>(d)?;

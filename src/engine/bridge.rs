@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::delivery::{Arrival, End, Home, Sender, going_down};
 use super::receipts::MAX_AWAITED;
-use super::relay::{Outbound, Tried};
 use super::rest;
 use super::shared::{Sending, Shared};
 use super::spool::{Failure, Spool, tell};
-use super::transactions::User;
 use super::worker::Worker;
 use crate::clock;
 use crate::gateway::ledger::Outcome;
@@ -37,23 +36,6 @@ use crate::xmpp::iq::{Facts, Responder};
 use crate::xmpp::stream::component::ComponentConfig;
 use crate::xmpp::{Condition, Kind as StanzaKind, Stanza, StanzaError};
 
-/// MESSAGEs that may wait for one recipient, and for all together.
-const LANE: usize = 1000;
-const LANES: usize = 100_000;
-
-/// The table of contacts that messages from XMPP are delivered by.
-const LOCATION: &str = "location";
-
-/// A MESSAGE of ours on the SIP side: made from a stanza, or a notice to a SIP user.
-pub(crate) struct Carried {
-    /// The stanza, whose sender hears of a failure.
-    origin: Option<Stanza>,
-    /// What it is known by when it is kept.
-    id: Option<MessageId>,
-    /// The recipient, who gets one MESSAGE at a time (RFC 3428 §8).
-    lane: String,
-}
-
 /// Whom to tell of a stanza's fate.
 pub(super) enum Waiter {
     /// The script that waits.
@@ -67,6 +49,7 @@ pub(super) enum Waiter {
 /// The bridge.
 pub(crate) struct Bridge {
     worker: Weak<Worker>,
+    this: Weak<Self>,
     pub(super) gateway: Gateway,
     pub(super) spool: Spool,
     /// Receipts that are awaited, with the requests that they are for.
@@ -76,7 +59,6 @@ pub(crate) struct Bridge {
     responder: Responder,
     started: Instant,
     handover: RefCell<Handover<Waiter>>,
-    lanes: RefCell<Lanes<Box<Outbound>>>,
     wake: Rc<Notify>,
     closing: Notify,
     /// Dropped once the stream is closed.
@@ -101,10 +83,12 @@ impl Bridge {
             Reply::Queued => handover.settling_late(),
             Reply::HandedOver | Reply::Delivered => handover,
         };
-        Rc::new(Self {
+        let name = config.name.clone();
+        Rc::new_cyclic(|this| Self {
             worker,
+            this: this.clone(),
             responder: Responder {
-                name: config.name.clone(),
+                name,
                 features: Vec::new(),
                 software: "sipjab".to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,7 +98,6 @@ impl Bridge {
             awaited: RefCell::new(Awaited::new(MAX_AWAITED, shared.config.spool.keep)),
             patience: timeout,
             spool: Spool::new(&shared.config.spool, shared.spool.clone()),
-            lanes: RefCell::new(Lanes::new(LANE, LANES)),
             wake: Rc::default(),
             closing: Notify::new(),
             closed: RefCell::default(),
@@ -154,7 +137,7 @@ impl Bridge {
 
     /// Nothing waits, on either side.
     pub(super) fn is_idle(&self) -> bool {
-        self.spool.is_idle() && self.handover.borrow().is_idle() && self.lanes.borrow().is_empty()
+        self.spool.is_idle() && self.handover.borrow().is_idle()
     }
 
     /// Takes a stanza for XMPP, and tells who waits what was promised to him, or why not.
@@ -213,118 +196,6 @@ impl Bridge {
         self.wake.notify_one();
     }
 
-    /// Delivers the MESSAGE of an XMPP route as the script left it.
-    pub(super) fn deliver_route(&self, route: &mut Route) -> Result<(), RouteError> {
-        let Some(xmpp) = route.xmpp.as_ref().filter(|xmpp| !xmpp.is_refused && !route.is_relayed)
-        else {
-            let reason = "the message has met its fate already";
-            return Err(RouteError::State { function: "t_relay", reason });
-        };
-        let mut message = route.message.clone();
-        if !route.path.is_empty() {
-            message.prepend_header("Route", &route.path)?;
-        }
-        let destination = route.destination.as_deref();
-        self.deliver(message, destination, Some(xmpp.stanza.clone()), xmpp.id);
-        Ok(())
-    }
-
-    /// Sends a MESSAGE: to `destination`, else the outbound proxy, else where its Request-URI leads.
-    fn deliver(
-        &self,
-        message: Message,
-        destination: Option<&str>,
-        origin: Option<Stanza>,
-        id: Option<MessageId>,
-    ) {
-        let next_hop = destination.or(self.gateway.config.outbound_proxy.as_deref());
-        let next_hop = next_hop.unwrap_or(message.request_uri()).to_owned();
-        let lane = message.to().map(|to| to.uri.to_owned()).unwrap_or_default();
-        let carried = Rc::new(Carried { origin, id, lane });
-        let user = User::Bridge(carried.clone());
-        let needs_stream = message.to_bytes().len() + VIA_RESERVE > MAX_PAGER;
-        let outbound =
-            Box::new(Outbound { needs_stream, ..Outbound::new(message, next_hop, user) });
-        let pushed = self.lanes.borrow_mut().push(&carried.lane, outbound);
-        match pushed {
-            Ok(Some(outbound)) => self.start(outbound, &carried.lane),
-            Ok(None) => {}
-            Err(_) => self.tell(&carried, 503, "too many messages wait", None),
-        }
-    }
-
-    /// Begins with one MESSAGE of a lane, and with the next when that one cannot even begin.
-    fn start(&self, outbound: Box<Outbound>, lane: &str) {
-        let Some(worker) = self.worker.upgrade() else { return };
-        let mut next = Some(outbound);
-        while let Some(outbound) = next.take() {
-            let user = outbound.user.clone();
-            match worker.try_send_out(outbound) {
-                Ok(()) => return,
-                Err(Tried::Failed(error)) => {
-                    self.report(&user, &error);
-                    next = self.lanes.borrow_mut().done(lane);
-                }
-                Err(Tried::MustWait(outbound)) => {
-                    let (worker, lane) = (worker.clone(), lane.to_owned());
-                    tokio::task::spawn_local(async move {
-                        let Err(error) = worker.send_out(&outbound).await else { return };
-                        let Some(bridge) = &worker.bridge else { return };
-                        bridge.report(&user, &error);
-                        bridge.leave(&lane);
-                    });
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Lets the next MESSAGE of a lane begin.
-    fn leave(&self, lane: &str) {
-        let next = self.lanes.borrow_mut().done(lane);
-        if let Some(next) = next {
-            self.start(next, lane);
-        }
-    }
-
-    /// Tells of a MESSAGE that could not leave.
-    fn report(&self, user: &User, error: &RouteError) {
-        let User::Bridge(carried) = user else { return };
-        let (code, reason) = error.status();
-        tracing::debug!(%error, "a message to SIP cannot leave");
-        self.tell(carried, code, reason, None);
-    }
-
-    /// Takes the final response to a MESSAGE.
-    pub(super) fn finish(&self, carried: &Carried, code: u16, reason: &str, contact: Option<&str>) {
-        self.tell(carried, code, reason, contact);
-        self.leave(&carried.lane);
-    }
-
-    fn tell(&self, carried: &Carried, code: u16, reason: &str, contact: Option<&str>) {
-        if let Some(id) = carried.id {
-            return self.conclude_sip(id, code, reason, contact);
-        }
-        let Some(stanza) = &carried.origin else {
-            if code >= 300 {
-                tracing::info!(code, "a notice was not delivered");
-            }
-            return;
-        };
-        match error_from_response(code, reason, contact, &self.gateway.mapping) {
-            Some(error) => self.return_error(stanza, &error),
-            // RFC 3428 §7: 202 says that somebody else will deliver it.
-            None if code == 200 => {
-                if let Some(worker) = self.worker.upgrade()
-                    && let Some(receipt) = receipt_for(stanza, &worker.shared.unique_id())
-                {
-                    self.reply(receipt);
-                }
-            }
-            None => {}
-        }
-    }
-
     /// Takes what has become of a MESSAGE of the spool.
     fn conclude_sip(&self, id: MessageId, code: u16, reason: &str, contact: Option<&str>) {
         let is_again = self.spool.ledger.borrow().attempts(id) > 1;
@@ -344,7 +215,8 @@ impl Bridge {
     /// Delivers a report of the spool.
     pub(super) fn deliver_report(&self, message: Message, id: MessageId) {
         if let Some(worker) = self.worker() {
-            self.deliver_by_default(&worker, message, None, Some(id));
+            let sender = Sender { id: Some(id), ..Sender::nobody(self.home()) };
+            worker.deliver_by_default(message, sender);
         }
     }
 
@@ -359,7 +231,7 @@ impl Bridge {
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             // What is of no use later is not kept.
             Ok(Incoming::Request(request)) if request.is_transient => {
-                self.run_message_route(&worker, *request, stanza, None);
+                self.deliver_arrival(*request, stanza, None);
             }
             Ok(Incoming::Request(request)) => self.spool_stanza(id, &stanza, *request),
             Ok(Incoming::Error { error, id: about }) => {
@@ -376,101 +248,23 @@ impl Bridge {
         }
     }
 
-    pub(super) fn run_message_route(
+    /// Takes a message on its way to SIP.
+    pub(super) fn deliver_arrival(
         &self,
-        worker: &Rc<Worker>,
         request: OutgoingRequest,
         stanza: Stanza,
         id: Option<MessageId>,
     ) {
-        let kind = Kind::XmppMessage;
-        if worker.shared.is_draining() {
-            if let Some(id) = id.filter(|_| self.spool.is_durable()) {
-                return self.conclude(id, Outcome::Unsent, None);
-            }
-            let error = StanzaError::from(Condition::ServiceUnavailable).with_text("going down");
-            return self.give_back(&stanza, id, error);
-        }
-        if !worker.script.current.borrow().has_route(kind.function()) {
-            return self.deliver_by_default(worker, request.message, Some(stanza), id);
-        }
-        let any = SocketAddr::from(([0, 0, 0, 0], 0));
-        let source = Source::new(Transport::Tcp, any, any);
-        let deadline = clock::now() + worker.shared.config.script.deadline;
-        let mut route = Route::new(kind, request.message, source, None, worker.clone(), deadline);
-        route.xmpp = Some(FromXmpp { stanza: stanza.clone(), is_refused: false, id });
-        let router = worker.clone();
-        worker.run_route(Box::new(route), move |ended| {
-            if let Some(bridge) = &router.bridge {
-                bridge.finish_message_route(ended, &stanza, id);
-            }
-        });
-    }
-
-    /// What `lookup("location"); t_relay();` would do.
-    fn deliver_by_default(
-        &self,
-        worker: &Worker,
-        mut message: Message,
-        origin: Option<Stanza>,
-        id: Option<MessageId>,
-    ) {
-        let contact = worker.best_contact(LOCATION, message.request_uri());
-        let mut destination = None;
-        if let Some(contact) = contact
-            && message.set_request_uri(&contact.uri).is_ok()
-            && (contact.path.is_empty() || message.prepend_header("Route", &contact.path).is_ok())
-        {
-            destination = Some(contact.destination.unwrap_or(contact.uri).to_string());
-        }
-        self.deliver(message, destination.as_deref(), origin, id);
-    }
-
-    /// Sees to it that a message that the script left without a fate returns to its sender.
-    fn finish_message_route(&self, (route, result): Ended, stanza: &Stanza, id: Option<MessageId>) {
-        let is_open = |r: &Route| {
-            !r.is_relayed
-                && !r.is_dropped
-                && !r.is_answered
-                && !r.xmpp.as_ref().is_some_and(|xmpp| xmpp.is_refused)
-        };
-        let is_gone = |is: fn(&Route) -> bool| {
-            route.as_deref().is_some_and(|route| !route.is_relayed && is(route))
-        };
-        match id {
-            Some(id) if is_gone(|route| route.is_answered) => {
-                return self.conclude(id, Outcome::HandedOver, None);
-            }
-            Some(id) if is_gone(|route| route.is_dropped) => {
-                return self.conclude(id, Outcome::Failed, Some(Failure::dropped()));
-            }
-            _ => {}
-        }
-        let is_open = route.as_deref().is_none_or(is_open);
-        match result {
-            Err(error) => {
-                let (status, reason) = error.status();
-                tracing::warn!(%error, status, "xmpp_message_route failed");
-                let error = error_from_response(status, reason, None, &self.gateway.mapping);
-                if let Some(error) = error.filter(|_| is_open) {
-                    self.give_back(stanza, id, error);
-                }
-            }
-            Ok(()) if is_open => {
-                tracing::warn!("xmpp_message_route left a message without a fate");
-                let error = StanzaError::from(Condition::ServiceUnavailable);
-                self.give_back(stanza, id, error.with_text("no route takes this message"));
-            }
-            Ok(()) => {}
+        if let Some(worker) = self.worker() {
+            let home = self.home();
+            let (account, bounces) = (None, true);
+            worker.deliver_stanza(Arrival { request, stanza, home, account, bounces, id });
         }
     }
 
-    /// Returns a stanza to its sender: by the spool where that has it.
-    pub(super) fn give_back(&self, stanza: &Stanza, id: Option<MessageId>, error: StanzaError) {
-        match id {
-            Some(id) => self.conclude(id, Outcome::Failed, Some(Failure::of_stanza(error))),
-            None => self.return_error(stanza, &error),
-        }
+    /// Ourselves, as what stanzas come from.
+    fn home(&self) -> Rc<dyn Home> {
+        self.this.upgrade().expect("whoever calls a bridge holds it")
     }
 
     /// Tells the fates that have become known.
@@ -523,6 +317,37 @@ impl Bridge {
                 };
                 self.conclude(id, outcome, Some(Failure::new(failure.code, failure.reason)));
             }
+        }
+    }
+}
+
+impl Home for Bridge {
+    fn mapping(&self) -> &Mapping {
+        &self.gateway.mapping
+    }
+
+    fn outbound_proxy(&self) -> Option<&str> {
+        self.gateway.config.outbound_proxy.as_deref()
+    }
+
+    fn reply(&self, bytes: Vec<u8>) {
+        Bridge::reply(self, bytes);
+    }
+
+    fn conclude(&self, id: MessageId, end: End) {
+        match end {
+            End::Response { code, reason, contact } => {
+                self.conclude_sip(id, code, &reason, contact.as_deref());
+            }
+            End::Answered => Bridge::conclude(self, id, Outcome::HandedOver, None),
+            End::Dropped => Bridge::conclude(self, id, Outcome::Failed, Some(Failure::dropped())),
+            End::Refused(error) => {
+                Bridge::conclude(self, id, Outcome::Failed, Some(Failure::of_stanza(error)));
+            }
+            End::Unsent if self.spool.is_durable() => {
+                Bridge::conclude(self, id, Outcome::Unsent, None);
+            }
+            End::Unsent => self.conclude(id, End::Refused(going_down())),
         }
     }
 }

@@ -27,6 +27,8 @@ impl Worker {
         self.script.suspended.get() == 0
             && self.unanswered.get() == 0
             && self.bridge.as_ref().is_none_or(|bridge| bridge.is_idle())
+            && self.deliveries.is_idle()
+            && self.accounts.as_ref().is_none_or(|accounts| accounts.is_idle())
             && clock::now().duration_since(self.last_heard.get()) >= SILENCE
     }
 }

@@ -205,11 +205,6 @@ impl Worker {
         }
         Ok(is_saved)
     }
-
-    /// The best contact of the address of record that a URI names.
-    pub(super) fn best_contact(&self, table: &str, uri: &str) -> Option<Target> {
-        self.shared.locations.targets(table, uri, None).into_iter().next()
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::bridge::Carried;
+use super::delivery::Carried;
 use super::record_route::Recording;
 use super::transactions::{Destination, User, Waits};
 use super::worker::Worker;
@@ -325,16 +325,15 @@ impl Worker {
         event: Event,
         response: Option<&Message>,
     ) {
-        let Some(bridge) = &self.bridge else { return };
         match event {
             Event::Response(code) => {
                 let reason = response.map(Message::reason).unwrap_or_default();
                 let contact = response
                     .and_then(|response| Some(response.contacts().next()?.ok()?.uri.to_owned()));
-                bridge.finish(carried, code, reason, contact.as_deref());
+                self.finish_delivery(carried, code, reason, contact.as_deref());
             }
-            Event::Unreachable => bridge.finish(carried, 503, "Unreachable", None),
-            _ => bridge.finish(carried, 408, "Request Timeout", None),
+            Event::Unreachable => self.finish_delivery(carried, 503, "Unreachable", None),
+            _ => self.finish_delivery(carried, 408, "Request Timeout", None),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
+use super::delivery;
 use super::forwarding::begin;
 use super::relay::{Outbound, Tried};
 use super::shared::{Mail, Sending};
@@ -21,7 +22,9 @@ use crate::gateway::{MessageId, OutgoingStanza};
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{Listener, Route, Target};
-use crate::script::router::{Promise, Registered, Router, Saving, Verdict, Waiting};
+use crate::script::router::{
+    AccountOrder, Promise, Registered, Router, Saving, Verdict, Waiting,
+};
 use crate::sip::certificate::Certificate;
 use crate::sip::location::Binding;
 use crate::sip::transaction::{ServerInput, ServerKey};
@@ -60,10 +63,7 @@ impl Router for Worker {
 
     fn relay(&self, route: &mut Route) -> Waiting<Result<(), RouteError>> {
         if route.kind == Kind::XmppMessage {
-            let delivered = match &self.bridge {
-                Some(bridge) => bridge.deliver_route(route),
-                None => Err(RouteError::NotConfigured("[modules.xmpp] is missing")),
-            };
+            let delivered = self.deliver_route(route);
             return Box::pin(ready(delivered));
         }
         if matches!(route.message.method(), Method::Ack | Method::Cancel) {
@@ -181,17 +181,12 @@ impl Router for Worker {
         Box::pin(async { answer.await.ok().flatten() })
     }
 
+    fn order_account(&self, order: AccountOrder) -> Waiting<Verdict> {
+        self.give_order(order)
+    }
+
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError> {
-        let reason = "there is no stanza to refuse";
-        let missing = RouteError::State { function: "xmpp_refuse", reason };
-        let (Some(bridge), Some(xmpp)) = (&self.bridge, &mut route.xmpp) else {
-            return Err(missing);
-        };
-        if !xmpp.is_refused && !route.is_relayed {
-            xmpp.is_refused = true;
-            bridge.give_back(&xmpp.stanza, xmpp.id, error);
-        }
-        Ok(())
+        delivery::refuse_stanza(route, error)
     }
 
     fn is_myself(&self, host: &str, port: Option<u16>) -> bool {

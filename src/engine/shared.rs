@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::accounts::{Jabber, Ordered};
 use super::owners::Owners;
 use super::refusals::Refusals;
 use super::registrar::Locations;
@@ -32,6 +33,8 @@ pub enum Mail {
     Stanza(Box<Sending>),
     /// What has become of a message, asked of the worker that has the stream.
     Fate(MessageId, oneshot::Sender<Option<State>>),
+    /// An order for an account of the addressee's.
+    Account(Box<Ordered>),
     /// The script has changed and is sound; the sender is dropped once it runs.
     Script(Arc<Sources>, mpsc::Sender<()>),
     /// Finish what runs; the sender is dropped once that is done.
@@ -82,6 +85,8 @@ pub struct Shared {
     pub xmpp: Option<Attached>,
     /// Where accepted messages are kept; without it, in memory.
     pub spool: Option<Store>,
+    /// The accounts of SIP users.
+    pub jabber: Option<Jabber>,
     /// Where we listen, ports as they are.
     pub listeners: Vec<(Transport, SocketAddr)>,
     /// No new work is taken.

@@ -466,10 +466,9 @@ impl Bridge {
     }
 
     fn begin_stanza(&self, id: MessageId, bytes: &Bytes, made: Option<Made>) {
-        let Some(worker) = self.worker() else { return };
         if let Some(Made::Request(made)) = made {
             let (request, stanza) = *made;
-            return self.run_message_route(&worker, request, stanza, Some(id));
+            return self.deliver_arrival(request, stanza, Some(id));
         }
         let Some(stanza) = parsed(bytes) else {
             return self.conclude(id, Outcome::Failed, Some(Failure::unreadable()));
@@ -480,7 +479,7 @@ impl Bridge {
         let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             Ok(Incoming::Request(request)) => {
-                self.run_message_route(&worker, *request, stanza, Some(id));
+                self.deliver_arrival(*request, stanza, Some(id));
             }
             Ok(_) => self.conclude(id, Outcome::HandedOver, None),
             Err(error) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::bridge::Carried;
+use super::delivery::Carried;
 use super::forwarding::Forwarding;
 use super::shared::Mail;
 use super::stateless::STATELESS;
@@ -82,7 +82,7 @@ pub(crate) enum User {
     /// One branch of a request that was forwarded; what has gone has nobody to answer.
     Leg(Weak<Forwarding>, usize),
     /// The message from XMPP, or the notice, that it carried.
-    Bridge(Rc<Carried>),
+    Carried(Rc<Carried>),
     /// Whoever waits for the final status.
     Waiter(Rc<Cell<Option<oneshot::Sender<u16>>>>),
     /// Nobody: a CANCEL, or the copy of a request.
@@ -455,7 +455,7 @@ impl Worker {
                     self.hear(&forwarding, *leg, event, response);
                 }
             }
-            User::Bridge(carried) if is_final => self.finish_carried(carried, event, message),
+            User::Carried(carried) if is_final => self.finish_carried(carried, event, message),
             User::Waiter(waiter) if is_final => {
                 if let Some(waiter) = waiter.take() {
                     // Whoever has stopped waiting needs no answer.
@@ -466,7 +466,7 @@ impl Worker {
                     });
                 }
             }
-            User::Bridge(_) | User::Waiter(_) | User::Nobody => {}
+            User::Carried(_) | User::Waiter(_) | User::Nobody => {}
         }
     }
 

@@ -10,7 +10,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
+use super::accounts::Accounts;
 use super::bridge::Bridge;
+use super::delivery::Deliveries;
 use super::shared::{Mail, Shared};
 use super::transactions::{Sent, Served};
 use crate::clock;
@@ -57,6 +59,10 @@ pub struct Worker {
     pub(super) script: Script,
     pub(super) table: RefCell<Table<Served, Sent>>,
     pub(super) bridge: Option<Rc<Bridge>>,
+    /// The accounts that this worker has the streams of.
+    pub(super) accounts: Option<Rc<Accounts>>,
+    /// MESSAGEs that became of stanzas.
+    pub(super) deliveries: Deliveries,
     /// Destinations that failed a short while ago.
     pub(super) dead: RefCell<DeadList>,
     /// Client transactions that have no final response yet.
@@ -87,6 +93,8 @@ impl Worker {
             script,
             table: RefCell::new(table),
             bridge: has_stream.then(|| Bridge::new(this.clone(), &shared)),
+            accounts: shared.jabber.as_ref().map(|jabber| Accounts::new(this.clone(), jabber)),
+            deliveries: Deliveries::default(),
             dead: RefCell::new(DeadList::new(MAX_DEAD)),
             unanswered: Cell::new(0),
             last_heard: Cell::new(now),
@@ -120,6 +128,9 @@ impl Worker {
         self.start_jobs();
         if let Some(bridge) = &self.bridge {
             tokio::task::spawn_local(bridge.clone().run(self.shared.clone()));
+        }
+        if let Some(accounts) = &self.accounts {
+            tokio::task::spawn_local(accounts.clone().look_at_rows());
         }
         while let Some(mail) = mailbox.recv().await {
             self.handle_mail(mail);
@@ -181,6 +192,11 @@ impl Worker {
                 // A script that is gone does not want to know.
                 let _ = answer.send(state);
             }
+            Mail::Account(ordered) => {
+                if let Some(accounts) = &self.accounts {
+                    accounts.take(*ordered);
+                }
+            }
             Mail::Script(sources, _done) => self.replace_script(&sources),
             Mail::Drain(done) => {
                 let worker = self.this();
@@ -192,6 +208,9 @@ impl Worker {
             Mail::Close(done) => {
                 if let Some(bridge) = &self.bridge {
                     bridge.close(done.clone());
+                }
+                if let Some(accounts) = &self.accounts {
+                    accounts.close(&done);
                 }
                 self.do_last_jobs(done);
             }

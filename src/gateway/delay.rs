@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::xmpp::Stanza;
+use crate::xmpp::iq::utc;
 
 const DELAY: &str = "urn:xmpp:delay";
 
@@ -12,11 +13,16 @@ const MONTHS: [&str; 12] =
 
 /// The Date header (RFC 3261 §20.17) of a stanza that was kept on its way, `None` for one that was not.
 pub(super) fn date_of(stanza: &Stanza) -> Option<String> {
-    sip_date(&stanza.payload("delay", DELAY)?.attribute("stamp")?)
+    date_of_stamp(&stanza.payload("delay", DELAY)?.attribute("stamp")?)
+}
+
+/// The Date header (RFC 3261 §20.17) for a time since 1970; `None` behind the year 9999.
+pub fn sip_date(unix_time: Duration) -> Option<String> {
+    date_of_stamp(&utc(unix_time))
 }
 
 /// `2002-09-10T23:08:25Z` (XEP-0082 §3.2) as `Tue, 10 Sep 2002 23:08:25 GMT`.
-fn sip_date(stamp: &str) -> Option<String> {
+fn date_of_stamp(stamp: &str) -> Option<String> {
     let (date, time) = stamp.trim().split_once('T')?;
     let time = time.strip_suffix('Z').or_else(|| time.strip_suffix("+00:00"))?;
     let [year, month, day] = numbers(date, '-')?;
@@ -98,7 +104,7 @@ mod tests {
             ("1970-01-01T00:00:00Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
             ("2026-11-21T02:20:00Z", "Sat, 21 Nov 2026 02:20:00 GMT"),
         ] {
-            assert_eq!(sip_date(stamp).as_deref(), Some(date), "{stamp}");
+            assert_eq!(date_of_stamp(stamp).as_deref(), Some(date), "{stamp}");
         }
     }
 
@@ -128,7 +134,7 @@ mod tests {
             "2002-+9-10T00:00:00Z",
             "99999999999-01-01T00:00:00Z",
         ] {
-            assert_eq!(sip_date(stamp), None, "{stamp}");
+            assert_eq!(date_of_stamp(stamp), None, "{stamp}");
         }
     }
 }

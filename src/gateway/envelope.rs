@@ -20,7 +20,8 @@ const HINTS: &str = "urn:xmpp:hints";
 /// The parts of a stanza besides its content.
 pub(super) struct Envelope<'a> {
     pub(super) to: &'a Jid,
-    pub(super) from: &'a Jid,
+    /// None on the stream of the sender's own account.
+    pub(super) from: Option<&'a Jid>,
     pub(super) id: &'a str,
     pub(super) thread: &'a str,
     pub(super) subject: Option<&'a str>,
@@ -85,10 +86,17 @@ impl Envelope<'_> {
     fn start(&self, writer: &mut Writer<'_>, im_type: ImType) {
         writer
             .start("message")
-            .attr("from", self.from.as_str())
+            .attr_if("from", self.from.map(|from| from.as_str()))
             .attr("to", self.to.as_str())
             .attr("id", self.id)
-            .attr_if("type", (im_type == ImType::Chat).then_some("chat"))
+            .attr_if(
+                "type",
+                match im_type {
+                    ImType::Normal => None,
+                    ImType::Chat => Some("chat"),
+                    ImType::Groupchat => Some("groupchat"),
+                },
+            )
             .attr_if("xml:lang", self.lang);
     }
 }

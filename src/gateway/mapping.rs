@@ -13,6 +13,8 @@ pub enum ImType {
     Normal,
     /// `chat`, as the legacy gateways send; most clients show it better.
     Chat,
+    /// `groupchat`, to rooms.
+    Groupchat,
 }
 
 /// What becomes of a stanza whose MESSAGE would be longer than 1300 bytes.

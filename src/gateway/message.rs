@@ -11,7 +11,7 @@ use super::envelope::{Envelope, asks_receipt, nick_of};
 use super::error::MessageError;
 use super::html;
 use super::imdn::{self, Asked};
-use super::mapping::{LargeMessages, Mapping};
+use super::mapping::{ImType, LargeMessages, Mapping};
 use super::request::{MAX_PAGER, OutgoingRequest, Pager, RequestIds};
 use super::text::{head, one_line, xml_text};
 use crate::sip::{HeaderId, Message, Uri};
@@ -82,12 +82,48 @@ pub fn stanza_from_message(
 ) -> Result<Outgoing, MessageError> {
     let to = recipient(request, mapping)?;
     let from = sender(request, mapping)?;
+    Ok(match written(request, Some(&from), &to, mapping.im_type, unique, mapping)? {
+        Some(Written { bytes, id, asks_receipt }) => {
+            Outgoing::Stanza(OutgoingStanza { bytes, id, to, from, asks_receipt })
+        }
+        None => Outgoing::Nothing(Nothing::Empty),
+    })
+}
+
+/// The stanza for a MESSAGE request to `to` on the stream of the sender's own account, which says by itself who writes.
+/// `None` when there is nothing to say. The rest is as [`stanza_from_message`] has it.
+pub fn stanza_to(
+    request: &Message,
+    to: &Jid,
+    im_type: ImType,
+    unique: &str,
+    mapping: &Mapping,
+) -> Result<Option<Vec<u8>>, MessageError> {
+    let written = written(request, None, to, im_type, unique, mapping)?;
+    Ok(written.map(|written| written.bytes))
+}
+
+/// A stanza for a MESSAGE.
+struct Written {
+    bytes: Vec<u8>,
+    id: String,
+    asks_receipt: bool,
+}
+
+fn written(
+    request: &Message,
+    from: Option<&Jid>,
+    to: &Jid,
+    im_type: ImType,
+    unique: &str,
+    mapping: &Mapping,
+) -> Result<Option<Written>, MessageError> {
     let content_type = request.content_type();
     let encoding = request.text(HeaderId::ContentEncoding);
     let content = Content::parse(request.body(), content_type.as_deref(), encoding.as_deref())?;
     let subject = subject(request, &content);
     if content.is_empty() && subject.is_none() {
-        return Ok(Outgoing::Nothing(Nothing::Empty));
+        return Ok(None);
     }
     let id = stanza_id(request, unique);
     let call_id = request.call_id().map_err(|_| MessageError::BadHeader { header: "Call-ID" })?;
@@ -95,23 +131,24 @@ pub fn stanza_from_message(
     let nick = display_name(request);
     let is_text = content.composing.is_none() && content.receipt.is_none();
     let wants = || Asked::of_request(request).is_some_and(|asked| asked.delivered);
-    let asks_receipt = is_text && (mapping.receipts || wants());
+    // Nobody awaits the receipts of an account.
+    let asks_receipt = from.is_some() && is_text && (mapping.receipts || wants());
     let envelope = Envelope {
         asks_receipt,
-        to: &to,
-        from: &from,
+        to,
+        from,
         id: &id,
         thread: &xml_text(call_id),
         subject: subject.as_deref(),
         nick: nick.as_deref(),
         lang: language.as_deref().and_then(first_language),
-        im_type: mapping.im_type,
+        im_type,
     };
     let mut bytes = match (content.composing, &content.receipt) {
         (Some(state), _) => envelope.write_state(state),
         (None, Some(receipt)) => match envelope.write_receipt(receipt) {
             Some(bytes) => bytes,
-            None => return Ok(Outgoing::Nothing(Nothing::Empty)),
+            None => return Ok(None),
         },
         (None, None) => envelope.write(&content),
     };
@@ -121,7 +158,7 @@ pub fn stanza_from_message(
     if bytes.len() > mapping.max_stanza {
         return Err(MessageError::TooLarge { size: bytes.len(), max: mapping.max_stanza });
     }
-    Ok(Outgoing::Stanza(OutgoingStanza { bytes, id, to, from, asks_receipt }))
+    Ok(Some(Written { bytes, id, asks_receipt }))
 }
 
 /// The MESSAGE for a `<message/>` (RFC 7572 §4, Table 1).
@@ -140,6 +177,23 @@ pub fn message_from_stanza(
     if stanza.type_attribute().as_deref() == Some("groupchat") {
         return Ok(Incoming::Nothing(Nothing::Groupchat));
     }
+    let (from, to) = ends(stanza)?;
+    let addressing = &mapping.addressing;
+    let from = addressing.sip_from_jid(&from, Side::Xmpp).map_err(MessageError::Sender)?;
+    let target = addressing.sip_from_jid(&to, Side::Sip).map_err(MessageError::Recipient)?;
+    request_between(stanza, &from, &target, "", ids, mapping)
+}
+
+/// The MESSAGE for a `<message/>` whose ends in SIP are known, with `prefix` before its text. The rest is as
+/// [`message_from_stanza`] has it.
+pub fn request_between(
+    stanza: &Stanza,
+    from: &str,
+    target: &str,
+    prefix: &str,
+    ids: RequestIds<'_>,
+    mapping: &Mapping,
+) -> Result<Incoming, MessageError> {
     let body = stanza.child_text("body").unwrap_or_default();
     let subject = subject_of(stanza);
     let state = Composing::read(stanza).filter(|_| mapping.chat_states);
@@ -147,28 +201,27 @@ pub fn message_from_stanza(
     if is_empty && state.is_none() {
         return Ok(Incoming::Nothing(Nothing::Empty));
     }
-    let addressing = &mapping.addressing;
-    let (from, to) = ends(stanza)?;
-    let from = addressing.sip_from_jid(&from, Side::Xmpp).map_err(MessageError::Sender)?;
-    let target = addressing.sip_from_jid(&to, Side::Sip).map_err(MessageError::Recipient)?;
     let call_id = stanza.child_text("thread").filter(|thread| is_call_id(thread));
     let language = language_of(stanza);
-    let (content_type, body) = match state.filter(|_| is_empty) {
+    let (content_type, mut body) = match state.filter(|_| is_empty) {
         Some(state) => (composing::CONTENT_TYPE, Cow::Borrowed(state.document())),
         None => body_for_sip(stanza, &body, mapping),
     };
+    if !prefix.is_empty() {
+        body = Cow::Owned(format!("{prefix}{body}"));
+    }
     let confirmed = stanza.id().filter(|_| mapping.imdn && !is_empty && asks_receipt(stanza));
     let (content_type, body) = match confirmed {
         Some(id) => {
             let inside = (content_type, &*body);
-            let asking = imdn::asking(&from, &target, &id, &stamp(ids.unix_time), inside);
+            let asking = imdn::asking(from, target, &id, &stamp(ids.unix_time), inside);
             ("message/cpim", Cow::Owned(asking))
         }
         None => (content_type, body),
     };
     let request = Pager {
-        target: &target,
-        from: &from,
+        target,
+        from,
         display_name: nick_of(stanza).map(|nick| one_line(&nick)).as_deref(),
         date: date_of(stanza).as_deref(),
         ids: RequestIds { call_id: call_id.as_deref().unwrap_or(ids.call_id), ..ids },
@@ -182,6 +235,27 @@ pub fn message_from_stanza(
         return Err(MessageError::TooLarge { size: request.size, max: MAX_PAGER });
     }
     Ok(Incoming::Request(Box::new(request)))
+}
+
+/// A MESSAGE with a text of the gateway's own.
+pub fn text_message(
+    from: &str,
+    target: &str,
+    text: &str,
+    ids: RequestIds<'_>,
+) -> Result<OutgoingRequest, MessageError> {
+    Pager {
+        target,
+        from,
+        display_name: None,
+        date: None,
+        ids,
+        subject: None,
+        language: None,
+        content_type: "text/plain;charset=UTF-8",
+        body: text,
+    }
+    .build()
 }
 
 /// The JID of the destination; sips in To forbids the message as it does in the Request-URI (RFC 7247 §8).

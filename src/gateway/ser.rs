@@ -66,6 +66,11 @@ impl Ser {
         is_host(&self.jdomain) || self.aliases.iter().any(is_host)
     }
 
+    /// Whether a domain is that of a transport.
+    pub fn is_alias(&self, domain: &str) -> bool {
+        self.alias(domain).is_some()
+    }
+
     /// Whom a URI names.
     ///
     /// With `jdomain`, one delimiter makes a user, two make a room (`nick*room*server`). An escaped delimiter

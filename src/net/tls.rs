@@ -194,6 +194,24 @@ pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(bare.to_owned()).ok()
 }
 
+/// TLS toward XMPP servers, who must have a certificate of the account's domain (RFC 6120 §13.7) from an authority in
+/// `ca`, else from one that the system trusts.
+pub fn for_xmpp(ca: Option<&Path>, verifies: bool) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("ring has the suites of both versions");
+    let builder = match (verifies, ca) {
+        (false, _) => {
+            let anybody = Arc::new(AnyServer(provider.signature_verification_algorithms));
+            builder.dangerous().with_custom_certificate_verifier(anybody)
+        }
+        (true, Some(file)) => builder.with_root_certificates(authorities(file)?),
+        (true, None) => builder.with_root_certificates(authorities_of_system()),
+    };
+    Ok(Arc::new(builder.with_no_client_auth()))
+}
+
 impl TlsSettings {
     fn live(&self, hash: u64, now: Duration) -> Result<Live, TlsError> {
         let provider = Arc::new(ring::default_provider());

@@ -1,5 +1,6 @@
 //! The connection to an XMPP server, kept up: connects, carries a component's stream, comes back.
 
+pub mod client;
 mod locate;
 mod stream;
 
@@ -13,14 +14,15 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until, timeout_at};
 
-use self::locate::LocateError;
+use self::locate::{LocateError, Whereabouts};
 use self::stream::ServerStream;
 use super::dns;
 use crate::clock;
 use crate::xmpp::Stanza;
 use crate::xmpp::backoff::{Backoff, BackoffConfig};
 use crate::xmpp::stream::Component;
-use crate::xmpp::stream::component::{CloseReason, ComponentConfig, StreamError};
+use crate::xmpp::stream::component::ComponentConfig;
+use crate::xmpp::stream::end::{CloseReason, StreamError};
 
 /// How a component reaches its server.
 #[derive(Clone)]
@@ -124,7 +126,9 @@ async fn open(
     resolver: Option<&dns::Resolver>,
 ) -> Result<(TcpStream, Component), End> {
     let mut failure = LocateError::NotFound.into();
-    for address in locate::addresses(link, resolver).await? {
+    let srv = link.srv.then_some(("_xmpp-component._tcp", link.host.as_str()));
+    let server = Whereabouts { host: &link.host, port: link.port, srv };
+    for address in locate::addresses(server, resolver).await? {
         let mut component = Component::new(link.component.clone(), clock::now());
         let deadline = component.poll_timeout().expect("a new stream is not over");
         match timeout_at(deadline.into(), TcpStream::connect(address)).await {

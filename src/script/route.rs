@@ -32,6 +32,12 @@ pub struct FromXmpp {
     pub is_refused: bool,
     /// What it is known by when it is kept until its fate is known.
     pub id: Option<MessageId>,
+    /// The SIP user whose Jabber account it came to, `sip:user@host`; none when it came to the component.
+    pub account: Option<Rc<str>>,
+    /// Its sender hears of a failure.
+    pub bounces: bool,
+    /// What the server knows it by.
+    pub home: Rc<dyn std::any::Any>,
 }
 
 /// What the credentials of a request have shown: `www_authorize` and its kind.

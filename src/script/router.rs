@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::RouteError;
 use super::route::{Listener, Route, Target};
 use crate::gateway::ledger::State;
-use crate::gateway::{MessageId, OutgoingStanza};
+use crate::gateway::{MessageId, OutgoingStanza, Wish};
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
 use crate::sip::location::Binding;
@@ -74,6 +74,19 @@ pub struct Saving<'a> {
     pub replaces_all: bool,
 }
 
+/// What a script wants of the Jabber account of a SIP user.
+#[derive(Clone, Debug)]
+pub struct AccountOrder {
+    /// The SIP user, `sip:user@host`.
+    pub sip_id: String,
+    /// What is wanted.
+    pub wish: Wish,
+    /// The SIP URI that the user wrote to; empty when he wrote to nobody.
+    pub address: String,
+    /// The verdict tells the order's fate, else that it was taken.
+    pub waits: bool,
+}
+
 /// A registered contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {
@@ -133,6 +146,9 @@ pub trait Router {
 
     /// What has become of a message that was accepted; nothing when there is none of that id.
     fn message_fate(&self, id: MessageId) -> Waiting<Option<State>>;
+
+    /// Gives an order to the Jabber account of a SIP user.
+    fn order_account(&self, order: AccountOrder) -> Waiting<Verdict>;
 
     /// Returns the stanza of an XMPP route to its sender with an error.
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError>;

@@ -16,9 +16,10 @@ use super::{ServeError, sound_script};
 use crate::clock;
 use crate::config::{Config, DnsConfig, Params};
 use crate::engine::{
-    Attached, Locations, Mail, SPOOL, Script, Shared, Worker, after_waiting, before_waiting,
+    Attached, Jabber, Locations, Mail, SPOOL, Script, Shared, Worker, after_waiting,
+    before_waiting,
 };
-use crate::modules::{self, registrar, xmpp};
+use crate::modules::{self, jabber, registrar, xmpp};
 use crate::net::dns::{DnsError, Resolver};
 use crate::net::tcp::{Connections, Layers, StreamLimits, TcpPort};
 use crate::net::tls::Tls;
@@ -132,6 +133,11 @@ fn shared(
     let params = |module: &str| config.modules.get(module).cloned().unwrap_or_else(Params::none);
     let gateway = xmpp::Gateway::from(params("xmpp").parse::<xmpp::Config>()?);
     let contacts = params("registrar").parse::<registrar::Config>()?;
+    let accounts = params("jabber").parse::<jabber::Config>()?;
+    let jabber = match commons.store().filter(|_| accounts.is_on()) {
+        Some(store) => Some(Jabber::new(accounts, store.clone(), &config.base_dir)?),
+        None => None,
+    };
     let is_attached = gateway.config.backend.is_some();
     Ok(Shared {
         keys: Default::default(),
@@ -149,6 +155,7 @@ fn shared(
         ),
         spool,
         xmpp: is_attached.then_some(Attached { gateway, worker: 0 }),
+        jabber,
         listeners: held.iter().map(|held| (held.transport, held.local)).collect(),
         is_draining: Default::default(),
         refusals: Default::default(),

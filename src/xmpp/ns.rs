@@ -23,6 +23,40 @@ pub const TIME: &str = "urn:xmpp:time";
 /// XEP-0012 last activity.
 pub const LAST: &str = "jabber:iq:last";
 
+/// RFC 6120 §5: negotiation of TLS.
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// RFC 6120 §6: authentication.
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// XEP-0440: channel bindings that a server knows.
+pub const CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
+/// RFC 6120 §7: resource binding.
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// RFC 3921 §3: sessions, which servers of today need no more.
+pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+/// XEP-0198 acknowledgements and resumption.
+pub const SM: &str = "urn:xmpp:sm:3";
+/// XEP-0352: whether anybody looks.
+pub const CSI: &str = "urn:xmpp:csi:0";
+/// XEP-0280 copies for the other resources.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0297, how a stanza stands in another.
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// RFC 6121 §2.
+pub const ROSTER: &str = "jabber:iq:roster";
+/// XEP-0078, the authentication of before SASL.
+pub const LEGACY_AUTH: &str = "jabber:iq:auth";
+/// XEP-0078 as a feature of a stream.
+pub const LEGACY_AUTH_FEATURE: &str = "http://jabber.org/features/iq-auth";
+/// XEP-0045 rooms.
+pub const MUC: &str = "http://jabber.org/protocol/muc";
+/// XEP-0045 §16.5: what rooms tell occupants.
+pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+
+/// XEP-0045 §16.6: what owners tell rooms.
+pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
+/// XEP-0004 forms.
+pub const DATA_FORMS: &str = "jabber:x:data";
+
 /// The content namespace of a stream: what its stanzas are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ContentNamespace {

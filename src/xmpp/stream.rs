@@ -1,8 +1,14 @@
 //! Streams as machines without sockets and clocks.
 
+pub mod client;
 pub mod component;
+pub mod end;
+pub mod features;
 pub mod header;
+pub mod resumption;
+pub mod sasl;
 
+pub use client::Client;
 pub use component::Component;
 pub use header::StreamHeader;
 

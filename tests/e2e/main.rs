@@ -41,6 +41,8 @@ mod failover;
 mod forking;
 mod guards;
 mod iq;
+mod jabber;
+mod jabber_users;
 mod kept;
 mod messages;
 mod migrated;

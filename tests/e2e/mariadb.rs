@@ -89,6 +89,18 @@ impl Mariadb {
         self.process.as_ref().expect("the server runs").signal(Signal::SIGCONT);
     }
 
+    /// Changes the database behind the program's back, as an operator does.
+    pub(crate) fn sql(&self, statements: &str) {
+        let output = Command::new(find("mariadb", "mariadb-client"))
+            .args(["--no-defaults", "-h127.0.0.1", "-usip", "sip"])
+            .arg(format!("-P{}", self.port))
+            .arg(format!("-p{PASSWORD}"))
+            .args(["-e", statements])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// `[store] url`
     pub(crate) fn url(&self) -> String {
         format!("mysql://sip:{PASSWORD}@127.0.0.1:{}/sip", self.port)

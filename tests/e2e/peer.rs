@@ -34,6 +34,10 @@ pub(crate) struct XmppServer {
     pub(crate) client_port: u16,
     /// Where components connect.
     pub(crate) component_port: u16,
+    /// Where clients connect with TLS from the first byte, when there is a certificate.
+    pub(crate) direct_port: u16,
+    /// The server's certificate and its key, PEM; without one there is no TLS.
+    certificate: Option<String>,
     processes: Vec<Process>,
     folder: TempDir,
 }
@@ -66,9 +70,20 @@ pub(crate) use each_peer;
 impl Peer {
     /// Starts the server and waits until clients and components can connect.
     pub(crate) fn start(self) -> XmppServer {
+        self.start_with(None)
+    }
+
+    /// Starts a Prosody that wants TLS and shows this certificate.
+    pub(crate) fn start_secure(certificate: String) -> XmppServer {
+        Self::Prosody.start_with(Some(certificate))
+    }
+
+    fn start_with(self, certificate: Option<String>) -> XmppServer {
         let mut server = XmppServer {
             client_port: port::free(),
             component_port: port::free(),
+            direct_port: port::free(),
+            certificate,
             processes: Vec::new(),
             folder: TempDir::with_prefix("sipjab-peer-").unwrap(),
         };
@@ -85,6 +100,11 @@ impl XmppServer {
             Peer::Ejabberd => vec![ejabberd::start(self)],
             Peer::Jabberd2 => jabberd2::start(self),
         };
+    }
+
+    /// Makes an account with the password of all; Prosody alone can.
+    pub(crate) fn add_account(&self, user: &str) {
+        prosody::add_account(self, user, SECRET);
     }
 
     /// Kills the server; its ports and data stay reserved.

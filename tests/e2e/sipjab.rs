@@ -228,6 +228,24 @@ impl Sipjab {
         self.folder.path().join("sipjab.toml")
     }
 
+    /// Runs another command with the program's configuration and this standard input; gives its exit code and what it said.
+    pub(crate) fn command(&self, arguments: &[&str], input: &str) -> (i32, String) {
+        use std::io::Write;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sipjab"))
+            .args([arguments[0], "-c"])
+            .arg(self.folder.path().join("sipjab.toml"))
+            .args(&arguments[1..])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8(said).unwrap())
+    }
+
     /// The file of the embedded database.
     pub(crate) fn database(&self) -> PathBuf {
         self.folder.path().join("sipjab.db")

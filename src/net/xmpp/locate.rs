@@ -1,4 +1,4 @@
-//! Where the server of a component is: SRV records, then addresses of both families.
+//! Where a server is: SRV records, then addresses of both families.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -6,9 +6,19 @@ use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
 use tokio::net::lookup_host;
 
-use super::ComponentLink;
 use crate::net::dns::{DnsError, Resolver};
 use crate::sip::target::{Families, ordered};
+
+/// What is said of the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whereabouts<'a> {
+    /// A name or an address.
+    pub(super) host: &'a str,
+    /// The port where SRV records name none.
+    pub(super) port: u16,
+    /// The service whose SRV records are asked for, as `_xmpp-client._tcp`, at this domain.
+    pub(super) srv: Option<(&'static str, &'a str)>,
+}
 
 /// Why the server is not found.
 #[derive(Debug, Error)]
@@ -23,18 +33,24 @@ pub(super) enum LocateError {
 
 /// The addresses to try, in this order; without a resolver the system is asked, which knows no SRV.
 pub(super) async fn addresses(
-    link: &ComponentLink,
+    server: Whereabouts<'_>,
     resolver: Option<&Resolver>,
 ) -> Result<Vec<SocketAddr>, LocateError> {
-    let host = link.host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![(ip, link.port).into()]);
+    let host = server.host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(ip) = host.parse::<IpAddr>()
+        && server.srv.is_none_or(|(_, domain)| domain == server.host)
+    {
+        return Ok(vec![(ip, server.port).into()]);
     }
     let Some(resolver) = resolver else {
-        return Ok(lookup_host((host, link.port)).await?.collect());
+        return Ok(lookup_host((host, server.port)).await?.collect());
     };
     let (mut found, mut failure) = (Vec::new(), None);
-    for (host, port) in servers(link, host, resolver).await? {
+    for (host, port) in servers(server, host, resolver).await? {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            found.push((ip, port).into());
+            continue;
+        }
         match resolver.addresses(&host, Families::V4First).await {
             Ok(addresses) => {
                 found.extend(addresses.into_iter().map(|ip| SocketAddr::from((ip, port))))
@@ -50,16 +66,16 @@ pub(super) async fn addresses(
 
 /// The servers that SRV records name; the host itself where there are none.
 async fn servers(
-    link: &ComponentLink,
+    server: Whereabouts<'_>,
     host: &str,
     resolver: &Resolver,
 ) -> Result<Vec<(String, u16)>, LocateError> {
     let mut records = Vec::new();
-    if link.srv {
-        records = resolver.srv(&format!("_xmpp-component._tcp.{host}")).await?;
+    if let Some((service, domain)) = server.srv {
+        records = resolver.srv(&format!("{service}.{domain}")).await?;
     }
     if records.is_empty() {
-        return Ok(vec![(host.to_owned(), link.port)]);
+        return Ok(vec![(host.to_owned(), server.port)]);
     }
     records.retain(|record| record.target != ".");
     let records = ordered(records, rand::random());

@@ -237,13 +237,8 @@ async fn deadlines_are_kept_without_a_stream() {
 
 #[tokio::test]
 async fn a_name_is_looked_up_by_the_system_without_a_resolver() {
-    let link = ComponentLink {
-        host: "localhost".into(),
-        port: 5347,
-        srv: true,
-        component: ComponentConfig::new("sip.example", "test"),
-        backoff: BackoffConfig::default(),
-    };
-    let found = locate::addresses(&link, None).await.unwrap();
+    let srv = Some(("_xmpp-component._tcp", "localhost"));
+    let server = locate::Whereabouts { host: "localhost", port: 5347, srv };
+    let found = locate::addresses(server, None).await.unwrap();
     assert!(found.iter().all(|address| address.ip().is_loopback()) && !found.is_empty());
 }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Promise, Registered, Router, Saving, Verdict, Waiting};
+use super::{AccountOrder, Promise, Registered, Router, Saving, Verdict, Waiting};
 use crate::clock;
 use crate::gateway::ledger::State;
-use crate::gateway::{MessageId, OutgoingStanza};
+use crate::gateway::{MessageId, OutgoingStanza, Wish};
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{FromXmpp, Listener, Route, Target};
@@ -146,6 +146,24 @@ impl Router for Recording {
         self.later(Some(State::Delivered))
     }
 
+    fn order_account(&self, order: AccountOrder) -> Waiting<Verdict> {
+        let AccountOrder { sip_id, wish, address, waits } = order;
+        let wish = match wish {
+            Wish::Online => "online".to_owned(),
+            Wish::Offline => "offline".to_owned(),
+            Wish::Send { to, .. } => format!("send {to}"),
+            Wish::Say { room, .. } => format!("say {room}"),
+            Wish::Join { room, nick } => format!("join {room}/{nick}"),
+            Wish::Exit { room } => format!("exit {room}"),
+        };
+        self.note(format!("account {sip_id} {wish} from {address:?} waits {waits}"));
+        let verdict = self.verdict.borrow().clone();
+        self.later(verdict.unwrap_or_else(|| match waits {
+            true => Verdict::new(200, "OK"),
+            false => Verdict::new(202, "Accepted"),
+        }))
+    }
+
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError> {
         if let Some(xmpp) = &mut route.xmpp {
             xmpp.is_refused = true;
@@ -269,6 +287,13 @@ pub(crate) fn message_route(router: &Rc<Recording>) -> Box<Route> {
 pub(crate) fn stanza_route(stanza: Stanza, router: &Rc<Recording>) -> Box<Route> {
     let message = request("MESSAGE", "sip:juliet@sip.example", "");
     let mut route = route(Kind::XmppMessage, message, router);
-    route.xmpp = Some(FromXmpp { stanza, is_refused: false, id: None });
+    route.xmpp = Some(FromXmpp {
+        stanza,
+        is_refused: false,
+        id: None,
+        account: None,
+        bounces: true,
+        home: Rc::new(()),
+    });
     route
 }

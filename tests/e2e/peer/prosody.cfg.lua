@@ -11,10 +11,12 @@ c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 authentication = "internal_plain"
 storage = "internal"
-modules_enabled = { "roster", "saslauth", "disco", "ping" }
+modules_enabled = { "roster", "saslauth", "disco", "ping", "smacks", "carbons", "csi_simple" }
 modules_disabled = { "s2s", "tls", "offline" }
 
 VirtualHost "@DOMAIN@"
 
 Component "@COMPONENT@"
 	component_secret = "@SECRET@"
+
+Component "conference.@DOMAIN@" "muc"

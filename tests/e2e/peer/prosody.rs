@@ -8,12 +8,13 @@ use crate::process::{Process, find};
 
 pub(super) fn start(server: &XmppServer) -> Process {
     let config = server.folder().join("prosody.cfg.lua");
-    fs::write(&config, server.fill(include_str!("prosody.cfg.lua"))).unwrap();
-    let accounts = server.folder().join("data/xmpp%2eexample/accounts");
-    fs::create_dir_all(&accounts).unwrap();
+    let mut text = server.fill(include_str!("prosody.cfg.lua"));
+    if let Some(certificate) = &server.certificate {
+        text = with_tls(server, &text, certificate);
+    }
+    fs::write(&config, text).unwrap();
     for user in USERS {
-        let account = format!("return {{ [\"password\"] = \"{SECRET}\" }};\n");
-        fs::write(accounts.join(format!("{user}.dat")), account).unwrap();
+        add_account(server, user, SECRET);
     }
     let mut command = Command::new(find("prosody", "prosody"));
     command.arg("-F").arg("--config").arg(&config).current_dir(server.folder());
@@ -21,4 +22,30 @@ pub(super) fn start(server: &XmppServer) -> Process {
     process.wait_for("Activated service 'c2s'");
     process.wait_for("Activated service 'component'");
     process
+}
+
+/// The same configuration, but that everybody needs TLS.
+fn with_tls(server: &XmppServer, text: &str, certificate: &str) -> String {
+    let file = server.folder().join("server.pem");
+    fs::write(&file, certificate).unwrap();
+    let (file, port) = (file.display(), server.direct_port);
+    text.replace("c2s_require_encryption = false", "c2s_require_encryption = true")
+        .replace("allow_unencrypted_plain_auth = true", "allow_unencrypted_plain_auth = false")
+        .replace("\"s2s\", \"tls\"", "\"s2s\"")
+        .replace("\"ping\", ", "\"ping\", \"tls\", ")
+        .replace(
+            "VirtualHost",
+            &format!(
+                "ssl = {{ certificate = \"{file}\"; key = \"{file}\" }}\n\
+                 c2s_direct_tls_ports = {{ {port} }}\nVirtualHost"
+            ),
+        )
+}
+
+/// Makes an account, also while the server runs.
+pub(super) fn add_account(server: &XmppServer, user: &str, password: &str) {
+    let accounts = server.folder().join("data/xmpp%2eexample/accounts");
+    fs::create_dir_all(&accounts).unwrap();
+    let account = format!("return {{ [\"password\"] = \"{password}\" }};\n");
+    fs::write(accounts.join(format!("{user}.dat")), account).unwrap();
 }

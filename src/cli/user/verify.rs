@@ -1,0 +1,101 @@
+//! Logs in with accounts to see whether the server lets them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
+
+use super::UserError;
+use crate::config::Config;
+use crate::engine::Jabber;
+use crate::net::dns::Resolver;
+use crate::net::xmpp::client::{ClientCarried, ClientEnd, carry};
+use crate::store::users::User;
+use crate::xmpp::{FullJid, Stanza};
+
+/// Logins at the same time, so that the server does not take them for an attack.
+const AT_ONCE: usize = 20;
+
+/// How long one login may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tries each account that is enabled, and tells on standard output how it went.
+pub(super) async fn verify(
+    jabber: &Arc<Jabber>,
+    config: &Config,
+    users: Vec<User>,
+) -> Result<(), UserError> {
+    let resolver = match config.dns.servers.as_slice() {
+        [] => Resolver::from_system(config.dns.timeout),
+        servers => Resolver::with_servers(servers, config.dns.timeout),
+    };
+    let resolver = Rc::new(resolver.ok());
+    let places = Rc::new(Semaphore::new(AT_ONCE));
+    let mut logins = Vec::new();
+    for user in users.into_iter().filter(|user| user.is_enabled) {
+        let (jabber, resolver, places) = (jabber.clone(), resolver.clone(), places.clone());
+        logins.push(tokio::task::spawn_local(async move {
+            let _place = places.acquire().await;
+            let fault = fault(&jabber, resolver.as_ref().as_ref(), &user).await;
+            match &fault {
+                None => println!("{} {} fine", user.sip_id, user.jab_id),
+                Some(fault) => println!("{} {} {fault}", user.sip_id, user.jab_id),
+            }
+            fault.is_none()
+        }));
+    }
+    let count = logins.len();
+    let mut failed = 0;
+    for login in logins {
+        failed += usize::from(!login.await.unwrap_or(false));
+    }
+    if failed == 0 { Ok(()) } else { Err(UserError::Fail(failed, count)) }
+}
+
+/// Why an account cannot log in, if it cannot.
+async fn fault(jabber: &Jabber, resolver: Option<&Resolver>, user: &User) -> Option<String> {
+    let password = match jabber.users().password(user) {
+        Ok(password) => password,
+        Err(error) => return Some(error.to_string()),
+    };
+    let mut link = jabber.link(user, &password);
+    // The account may be in use: nothing is taken away from it, and no message comes here.
+    link.client.resource = None;
+    link.client.priority = -1;
+    link.client.carbons = false;
+    let (visit, wake, keys) = (Visit::default(), Notify::new(), RefCell::default());
+    let closing = visit.done.notified();
+    let carried = carry(&link, resolver, None, &keys, (&visit, &wake), closing);
+    let end = timeout(PATIENCE, carried).await;
+    match end {
+        _ if visit.is_in.get() => None,
+        Err(_) => Some("no answer in time".to_owned()),
+        Ok((ClientEnd::Refused(refusal), _)) => Some(refusal.to_string()),
+        Ok((end, _)) => Some(end.to_string()),
+    }
+}
+
+/// Comes in and goes again.
+#[derive(Default)]
+struct Visit {
+    is_in: Cell<bool>,
+    done: Notify,
+}
+
+impl ClientCarried for Visit {
+    fn handle_ready(&self, _: FullJid, _: bool) {
+        self.is_in.set(true);
+        self.done.notify_one();
+    }
+
+    fn handle_stanza(&self, _: Stanza) {}
+
+    fn handle_fate(&self, _: u64, _: bool) {}
+
+    fn poll_stanza(&self) -> Option<(Option<u64>, Vec<u8>)> {
+        None
+    }
+}

@@ -1,0 +1,232 @@
+//! The Jabber accounts of SIP users: which worker has which, how many there may be, and whether they still may.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ahash::AHashMap;
+use tokio::sync::{mpsc, oneshot};
+
+use super::account::Login;
+use super::shared::Mail;
+use super::worker::Worker;
+use crate::clock;
+use crate::gateway::{AccountSettings, Mapping, Order, Text, Wish};
+use crate::modules::jabber::{Config, TlsName};
+use crate::net::tls::{TlsError, for_xmpp};
+use crate::net::xmpp::client::ClientLink;
+use crate::script::router::{AccountOrder, Verdict, Waiting};
+use crate::store::Store;
+use crate::store::users::{User, Users};
+use crate::xmpp::stream::client::{ClientConfig, Security};
+
+/// What all accounts share.
+pub struct Jabber {
+    /// The parameters.
+    pub config: Config,
+    pub(super) settings: Arc<AccountSettings>,
+    pub(super) mapping: Mapping,
+    pub(super) users: Users,
+    tls: Arc<rustls::ClientConfig>,
+    /// Accounts that are open, or have just been refused.
+    open: AtomicUsize,
+}
+
+impl Jabber {
+    /// The accounts in `store`; files are looked for in `base_dir`.
+    pub fn new(config: Config, store: Store, base_dir: &Path) -> Result<Self, TlsError> {
+        let ca = config.ca.as_ref().map(|file| base_dir.join(file));
+        Ok(Self {
+            settings: Arc::new(config.settings()),
+            mapping: config.mapping(),
+            users: Users::new(store, config.seal().map(Arc::new)),
+            tls: for_xmpp(ca.as_deref(), config.verify_server)?,
+            open: AtomicUsize::new(0),
+            config,
+        })
+    }
+
+    /// The users.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// How the account of a user reaches its server.
+    pub fn link(&self, user: &User, password: &str) -> ClientLink {
+        let config = &self.config;
+        let (username, domain) = config.account(&user.jab_id);
+        let mut client = ClientConfig::new(username, domain, password);
+        client.resource = Some(config.resource(&user.sip_id));
+        client.priority = config.priority;
+        client.security = match config.tls() {
+            TlsName::Required => Security::Required,
+            TlsName::WhereOffered => Security::WhereOffered,
+            TlsName::Direct | TlsName::Off => Security::Outside,
+        };
+        client.legacy_auth = config.legacy_auth;
+        client.carbons = config.carbons;
+        client.idle = config.ping_interval;
+        ClientLink {
+            host: config.jaddress.clone(),
+            port: config.jport,
+            srv: config.srv,
+            tls: self.tls.clone(),
+            is_direct: config.tls() == TlsName::Direct,
+            client,
+        }
+    }
+
+    fn take_place(&self) -> bool {
+        let has_room = |open| (open < self.config.capacity()).then_some(open + 1);
+        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).is_ok()
+    }
+
+    pub(super) fn leave_place(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An order on its way to the worker that has the account, with whom to tell.
+pub struct Ordered {
+    order: AccountOrder,
+    waiter: oneshot::Sender<Verdict>,
+}
+
+/// The accounts of one worker.
+pub(crate) struct Accounts {
+    worker: Weak<Worker>,
+    logins: RefCell<AHashMap<String, Rc<Login>>>,
+    sleep_time: std::time::Duration,
+}
+
+impl Accounts {
+    pub(super) fn new(worker: Weak<Worker>, jabber: &Jabber) -> Rc<Self> {
+        let sleep_time = jabber.config.sleep_time;
+        Rc::new(Self { worker, logins: RefCell::default(), sleep_time })
+    }
+
+    /// No order is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.logins.borrow().values().all(|login| login.is_idle())
+    }
+
+    /// Takes an order; who does not wait for its fate hears now whether it was taken.
+    pub(super) fn take(&self, ordered: Ordered) {
+        let Some(worker) = self.worker.upgrade() else { return };
+        let Some(jabber) = &worker.shared.jabber else { return };
+        let Ordered { order: AccountOrder { sip_id, wish, address, waits }, waiter } = ordered;
+        let say = |waiter: oneshot::Sender<Verdict>, text: Text| {
+            let (status, words) = text.status();
+            // A script that is gone has told its sender that time was up.
+            let _ = waiter.send(Verdict::new(status, words));
+        };
+        let needs_stream = matches!(wish, Wish::Offline | Wish::Exit { .. });
+        let known = self.logins.borrow().get(&sip_id).cloned();
+        let login = match known {
+            Some(login) if login.is_on() || !needs_stream => login,
+            _ if needs_stream => return say(waiter, Text::InfDisconnected),
+            _ if worker.shared.is_draining() || !jabber.take_place() => {
+                return say(waiter, Text::ErrJgwFull);
+            }
+            _ => {
+                let login = Login::new(&sip_id, self.worker.clone(), worker.shared.clone());
+                self.logins.borrow_mut().insert(sip_id, login.clone());
+                login
+            }
+        };
+        let (waiter, patience) = match waits {
+            true => (Some(waiter), worker.shared.config.script.deadline * 9 / 10),
+            false => {
+                // As above.
+                let _ = waiter.send(Verdict::new(202, "Accepted"));
+                (None, jabber.config.delay_time)
+            }
+        };
+        let now = clock::now();
+        login.handle_order(now, Order { wish, address, deadline: now + patience, waiter });
+    }
+
+    /// Forgets an account that is over.
+    pub(super) fn forget(&self, sip_id: &str) {
+        let is_over = self.logins.borrow().get(sip_id).is_some_and(|login| login.is_over());
+        if is_over && self.logins.borrow_mut().remove(sip_id).is_some() {
+            let worker = self.worker.upgrade();
+            if let Some(jabber) = worker.as_ref().and_then(|worker| worker.shared.jabber.as_ref()) {
+                jabber.leave_place();
+            }
+        }
+    }
+
+    /// Looks again and again whether accounts that are online still may be, and whether others must.
+    pub(super) async fn look_at_rows(self: Rc<Self>) {
+        loop {
+            let Some(worker) = self.worker.upgrade() else { return };
+            let Some(jabber) = &worker.shared.jabber else { return };
+            if jabber.config.always_online && !worker.shared.is_draining() {
+                self.bring_online(&worker, jabber).await;
+            }
+            tokio::time::sleep(self.sleep_time).await;
+            let all: Vec<_> = self.logins.borrow().values().cloned().collect();
+            let open: Vec<_> = all.iter().filter(|login| login.is_on()).collect();
+            let ids: Vec<_> = open.iter().map(|login| login.sip_id().to_owned()).collect();
+            // A store that is away takes nobody's account.
+            if let Ok(rows) = jabber.users.find_all(&ids).await {
+                for login in open {
+                    if !rows.get(login.sip_id()).is_some_and(|user| user.is_enabled) {
+                        login.refuse(Text::InfDisconnected);
+                    }
+                }
+            }
+            for login in all {
+                self.forget(login.sip_id());
+            }
+        }
+    }
+
+    /// Opens the accounts of ours that are not open.
+    async fn bring_online(&self, worker: &Worker, jabber: &Jabber) {
+        // A store that is away is asked again.
+        let Ok(users) = jabber.users.list().await else { return };
+        for user in users.into_iter().filter(|user| user.is_enabled) {
+            let is_known = self.logins.borrow().contains_key(&user.sip_id);
+            if worker.owner_of(&user.sip_id) == worker.id && !is_known {
+                let (wish, address) = (Wish::Online, String::new());
+                let order = AccountOrder { sip_id: user.sip_id, wish, address, waits: false };
+                let (waiter, _) = oneshot::channel();
+                self.take(Ordered { order, waiter });
+            }
+        }
+    }
+
+    /// Closes every stream in order; drops `done` once that is done.
+    pub(super) fn close(&self, done: &mpsc::Sender<()>) {
+        for login in self.logins.borrow().values() {
+            login.close(done.clone());
+        }
+    }
+}
+
+impl Worker {
+    /// The worker that has the account of a SIP user.
+    fn owner_of(&self, sip_id: &str) -> u16 {
+        (self.shared.tags.hash_one(sip_id) % self.shared.mailboxes.len() as u64) as u16
+    }
+
+    /// Brings an order to the worker that has the account.
+    pub(super) fn give_order(&self, order: AccountOrder) -> Waiting<Verdict> {
+        let (waiter, verdict) = oneshot::channel();
+        let owner = self.owner_of(&order.sip_id);
+        let ordered = Ordered { order, waiter };
+        match &self.accounts {
+            Some(accounts) if owner == self.id => accounts.take(ordered),
+            Some(_) => self.pass_on(owner, Mail::Account(Box::new(ordered))),
+            None => {}
+        }
+        Box::pin(async {
+            // A full mailbox drops what it does not take.
+            verdict.await.unwrap_or_else(|_| Verdict::new(503, "The Gateway Is Full"))
+        })
+    }
+}
