@@ -2,13 +2,13 @@
 
 # Debian packages: what the tests need, what the demo needs, what the benchmarks compare with.
 BUILD_PACKAGES = gcc libc6-dev
-TEST_PACKAGES  = prosody ejabberd jabberd2 sqlite3 sip-tester mariadb-server baresip-core
+TEST_PACKAGES  = prosody ejabberd jabberd2 sqlite3 sip-tester mariadb-server baresip-core kamailio
 DEMO_PACKAGES  = prosody openssl go-sendxmpp baresip-core
 BENCH_PACKAGES = kamailio kamailio-xmpp-modules kamailio-mysql-modules mariadb-server sip-tester
 BENCH ?= --rounds 3
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench check fmt audit deps deps-build deps-demo deps-bench
+.PHONY: help build test soak demo bench check fmt audit deps deps-build deps-demo deps-bench
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -18,6 +18,9 @@ build: deps-build ## Build the program for use: target/release/sipjab
 
 test: deps check ## Install what is missing and run every test
 	cargo test
+
+soak: deps ## Kill everything again and again under 20,000 messages each way
+	SIPJAB_SPOOL_MESSAGES=20000 cargo test --test e2e -- every_accepted_message --nocapture --test-threads 1
 
 demo: deps-demo ## Let a SIP phone and an XMPP client talk; KEEP=1 keeps the servers running
 	@cargo build --bin sipjab --example demo

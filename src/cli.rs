@@ -1,7 +1,10 @@
 //! The command line: one subcommand, one file.
 
 mod check;
+mod explain;
+mod fate;
 mod logging;
+mod migrate;
 mod run;
 
 use std::io::IsTerminal;
@@ -11,6 +14,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError};
+
+pub use migrate::{migrate, migrate_text};
 
 /// Where the configuration is looked for when `--config` does not say it.
 const CONFIG_FILES: [&str; 2] = ["sipjab.toml", "/etc/sipjab/sipjab.toml"];
@@ -30,6 +35,9 @@ Examples:
   sipjab run -c gate.toml --log debug
   sipjab check                     check ./sipjab.toml and its route script
   sipjab check new-route.rhai      check a script before it takes the place of the old one
+  sipjab fate 3f1c…                what became of a message
+  sipjab migrate ser.cfg -o new    carry an old configuration over
+  sipjab explain sip:a@sip.example show what the gateway makes of an address
 
 Configuration:
   --config FILE, else ./sipjab.toml, else /etc/sipjab/sipjab.toml.
@@ -46,6 +54,9 @@ struct Cli {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Fate(fate::Fate),
+    Migrate(migrate::Migrate),
+    Explain(explain::Explain),
 }
 
 /// Which configuration to use.
@@ -77,6 +88,9 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
+        Command::Fate(fate) => fate.execute(),
+        Command::Migrate(migrate) => migrate.execute(),
+        Command::Explain(explain) => explain.execute(),
     }
 }
 
@@ -104,6 +118,9 @@ mod tests {
             "sipjab run --config sipjab.toml --log debug",
             "sipjab check",
             "sipjab check -c sipjab.toml route.rhai",
+            "sipjab fate 00112233445566778899aabbccddeeff",
+            "sipjab explain sip:a@b --dialect kamailio --gateway-domain g --xmpp-domain x",
+            "sipjab migrate ser.cfg -o new --dialect ser0 --define A --define B=1 --undef C --report json",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

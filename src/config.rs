@@ -8,6 +8,7 @@ mod params;
 mod script;
 mod secret;
 mod sip;
+mod spool;
 mod store;
 mod tls;
 pub(crate) mod value;
@@ -33,6 +34,7 @@ pub use params::{ParamError, Params};
 pub use script::ScriptConfig;
 pub use secret::{Secret, sealing_secret};
 pub use sip::{Listen, SipConfig, SipLimits, SipTimers, Transport as ListenTransport};
+pub use spool::{SpoolConfig, Uncertain};
 pub use store::{StoreConfig, StoreUrl};
 pub use tls::{ClientCertificate, TlsConfig, TlsDomain, WebSocketConfig};
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub modules: BTreeMap<String, Params>,
     /// `[store]`: the database.
     pub store: StoreConfig,
+    /// `[spool]`: what is kept of accepted messages.
+    pub spool: SpoolConfig,
     /// `[log]`: what is logged and how.
     pub log: LogConfig,
 }
@@ -99,6 +103,8 @@ struct File {
     #[serde(default)]
     store: StoreConfig,
     #[serde(default)]
+    spool: SpoolConfig,
+    #[serde(default)]
     log: LogConfig,
 }
 
@@ -122,6 +128,7 @@ impl Config {
             dns: DnsConfig::default(),
             modules: BTreeMap::new(),
             store: StoreConfig::default(),
+            spool: SpoolConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -150,13 +157,15 @@ impl Config {
 
 impl File {
     fn into_config(self, base_dir: &Path, modules: BTreeMap<String, Params>) -> Config {
-        let Self { mut script, workers, mut sip, dns, mut store, log, .. } = self;
+        let Self { mut script, workers, mut sip, dns, mut store, mut spool, log, .. } = self;
         if let Some(tls) = &mut sip.tls {
             tls.resolve(base_dir);
         }
         script.file = base_dir.join(script.file);
         store.url.resolve(base_dir);
-        Config { base_dir: base_dir.to_owned(), script, workers, sip, dns, modules, store, log }
+        spool.resolve(base_dir);
+        let base_dir = base_dir.to_owned();
+        Config { base_dir, script, workers, sip, dns, modules, store, spool, log }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Nothing here does IO or reads a clock. What must be unique is passed in, but for the ids of pings.
 
 mod address;
+mod awaited;
 mod charset;
 mod composing;
 pub mod condition;
@@ -15,7 +16,9 @@ mod envelope;
 mod error;
 mod handover;
 pub mod html;
+mod imdn;
 mod lanes;
+pub mod ledger;
 mod mapping;
 mod media_type;
 mod message;
@@ -26,6 +29,7 @@ pub mod text;
 mod transfer_encoding;
 
 pub use address::{AddressError, SipsPolicy};
+pub use awaited::{Awaited, End};
 pub use composing::Composing;
 pub use condition::{ErrorMap, Scope};
 pub use content::{ACCEPT, Content, ContentError};
@@ -34,7 +38,9 @@ pub use dialect::{Addressing, Dialect, Kamailio, Side};
 pub use envelope::receipt_for;
 pub use error::MessageError;
 pub use handover::{Fate, Handover, OutgoingStanzaMeta};
+pub use imdn::{Asked, Disposition, Receipt};
 pub use lanes::Lanes;
+pub use ledger::{Ledger, MessageId};
 pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;
 pub use message::{
@@ -42,6 +48,7 @@ pub use message::{
 };
 pub use notice::{
     Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender,
+    receipt_to_sender,
 };
 pub use request::{MAX_PAGER, OutgoingRequest, RequestIds, VIA_RESERVE};
 pub use ser::{Destination, Ser, SerDomain};

@@ -10,6 +10,7 @@
 //! | [`server`] | wires everything together and runs until shutdown |
 //! | [`engine`] | the driver: cores, script and sockets together; `receive.rs` is where to begin |
 //! | [`script`], [`modules`] | Rhai, and what a route may call |
+//! | [`migrate`] | old configurations become route scripts |
 //! | [`net`] | every socket |
 //! | [`store`] | what outlives the process: SQLite or MySQL |
 //! | [`gateway`] | SIP ⇄ XMPP as pure functions over tables and small machines |
@@ -25,7 +26,10 @@
 //! [`xmpp::stream`]) writes what is queued in one piece, with a ping behind it. When the server answers the ping, it has
 //! taken the stanza; the script goes on and replies 200 through its transaction ([`sip::transaction`]).
 //!
-//! The other way a stanza becomes a MESSAGE ([`gateway::message_from_stanza`]), `xmpp_message_route` runs, and
+//! With `reply = "queued"` the script goes on as soon as the message is on disk: [`gateway::Ledger`] says what happens to it
+//! from then on, and `engine/spool.rs` does that.
+//!
+//! The other way a stanza becomes a MESSAGE ([`gateway::message_from_stanza`]), the spool keeps it, `xmpp_message_route` runs, and
 //! `engine/relay.rs` sends it through a client transaction. Its final response, when it is a failure, becomes
 //! an error stanza to the sender.
 //!
@@ -41,6 +45,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod engine;
 pub mod gateway;
+pub mod migrate;
 pub mod modules;
 pub mod net;
 pub mod script;

@@ -25,6 +25,8 @@ pub mod dispatcher;
 pub mod htable;
 #[path = "../modules/maxfwd/maxfwd.rs"]
 pub mod maxfwd;
+#[path = "../modules/msilo/msilo.rs"]
+pub mod msilo;
 #[path = "../modules/nathelper/nathelper.rs"]
 pub mod nathelper;
 #[path = "../modules/path/path.rs"]
@@ -66,6 +68,7 @@ pub static ALL: &[&ModuleDef] = &[
     &dispatcher::MODULE,
     &htable::MODULE,
     &maxfwd::MODULE,
+    &msilo::MODULE,
     &nathelper::MODULE,
     &path::MODULE,
     &permissions::MODULE,

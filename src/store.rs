@@ -27,7 +27,7 @@ use crate::config::{StoreConfig, StoreUrl};
 use backend::Backend;
 use lane::{Answer, CONNECTING, Reads, Writes};
 use mysql::Mysql;
-use sqlite::Sqlite;
+use sqlite::{Durability, Sqlite};
 
 pub use error::StoreError;
 pub use statement::Statement;
@@ -54,10 +54,24 @@ impl Store {
     /// Waits some seconds at most. A MySQL server that is away is no error: the store refuses what it is
     /// asked until the server comes. A file that cannot be opened is one, and so is a table that does not fit.
     pub fn open(config: &StoreConfig, tables: &[Table]) -> Result<Self, StoreError> {
+        Self::open_with(config, tables, Durability::Process)
+    }
+
+    /// The same, but what is changed outlives a crash of the machine, too, once that is answered.
+    pub fn open_durable(config: &StoreConfig, tables: &[Table]) -> Result<Self, StoreError> {
+        Self::open_with(config, tables, Durability::Machine)
+    }
+
+    fn open_with(
+        config: &StoreConfig,
+        tables: &[Table],
+        durability: Durability,
+    ) -> Result<Self, StoreError> {
         let (way, name, first) = match &config.url {
             StoreUrl::Memory => (memory(tables)?, "memory".to_owned(), Ok(())),
             StoreUrl::Sqlite(path) => {
-                let (way, first) = lanes::<Sqlite>(path, tables, config.queue)?;
+                let file = sqlite::File { path: path.clone(), durability };
+                let (way, first) = lanes::<Sqlite>(&file, tables, config.queue)?;
                 first?;
                 (way, format!("sqlite {}", path.display()), Ok(()))
             }

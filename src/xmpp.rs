@@ -23,4 +23,4 @@ pub use element::{Element, Tree};
 pub use error::StanzaError;
 pub use jid::{BareJid, FullJid, Jid};
 pub use stanza::{Kind, Payload, Stanza};
-pub use writer::Writer;
+pub use writer::{Writer, escape_text};

@@ -40,6 +40,25 @@ fn every_script_that_ships_is_accepted() {
     }
 }
 
+/// Checked where the operator would have made the certificates.
+#[test]
+fn every_configuration_that_ships_is_accepted() {
+    let shipped = files(&["scripts", "examples"], "toml");
+    assert!(!shipped.is_empty(), "no configuration ships");
+    for path in shipped {
+        let folder = TempDir::with_prefix("sipjab-docs-").unwrap();
+        for file in path.parent().unwrap().read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+            fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+        }
+        let ours = rcgen::generate_simple_self_signed(["sip.example".to_owned()]).unwrap();
+        fs::write(folder.path().join("certificate.pem"), ours.cert.pem()).unwrap();
+        fs::write(folder.path().join("key.pem"), ours.signing_key.serialize_pem()).unwrap();
+        let config = folder.path().join(path.file_name().unwrap());
+        let output = sipjab(&["check".as_ref(), "-c".as_ref(), config.as_os_str()]);
+        assert!(output.0, "{}:\n{}", path.display(), output.1);
+    }
+}
+
 #[test]
 fn the_limits_of_scripts_are_shown_with_their_defaults() {
     let all = blocks("toml");

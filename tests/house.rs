@@ -32,7 +32,7 @@ const BORDERS: &[(&str, &[&str])] = &[
             "diagnostic",
         ],
     ),
-    ("migrate", &["modules"]),
+    ("migrate", &["diagnostic"]),
     ("config", &["diagnostic", "clock"]),
     ("clock", &[]),
     ("diagnostic", &[]),

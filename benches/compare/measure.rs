@@ -28,6 +28,8 @@ const STARTUP: Duration = Duration::from_secs(60);
 pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 /// How long nothing may arrive until what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(2);
+/// After it, both programs have forgotten every transaction: timer J of RFC 3261 is 32 s.
+const FORGOTTEN: Duration = Duration::from_secs(34);
 /// What is added to a phase's number while its load goes on unmeasured.
 const STEADY: u16 = 100;
 /// The load of the latency phase, messages per second.
@@ -182,7 +184,7 @@ impl Run<'_> {
         let per_second = self.case.work.heavy();
         let Options { phase, in_flight, .. } = *self.bench.options;
         let saturation = Pace::Closed { in_flight };
-        let warm_up = self.phase(1, saturation, phase.min(WARM_UP))?;
+        let warm_up = self.warm_up(saturation)?;
         let light = self.phase(2, Pace::Open { per_second: LIGHT }, phase)?;
         let heavy = self.steady_phase(3, Pace::Open { per_second })?;
         let full = self.steady_phase(4, saturation)?;
@@ -202,6 +204,23 @@ impl Run<'_> {
             .collect(),
             ..Sample::default()
         })
+    }
+
+    /// Has the program use as much memory as it will need, and free it again, as after hours of service.
+    fn warm_up(&mut self, saturation: Pace) -> Result<Phase, Error> {
+        let Options { phase, is_quick, .. } = *self.bench.options;
+        if is_quick || !self.case.work.is_stateful() {
+            return self.phase(1, saturation, phase.min(WARM_UP));
+        }
+        let used = self.phase(1, saturation, phase * 2)?;
+        let start = Instant::now();
+        while start.elapsed() < FORGOTTEN {
+            if self.bench.stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(used)
     }
 
     /// Memory only.

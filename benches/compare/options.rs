@@ -39,6 +39,8 @@ pub(crate) struct Options {
     /// How long a phase's load goes on before the phase is measured.
     pub(crate) steady: Duration,
     pub(crate) json: Option<PathBuf>,
+    /// Memory is not used before it is measured.
+    pub(crate) is_quick: bool,
 }
 
 impl Default for Options {
@@ -51,6 +53,7 @@ impl Default for Options {
             in_flight: 100,
             steady: Duration::ZERO,
             json: None,
+            is_quick: false,
         }
     }
 }
@@ -69,7 +72,10 @@ impl Options {
                 "--steady" => options.steady = seconds(&arg, &value()?)?,
                 "--in-flight" => options.in_flight = positive(&arg, &value()?)?,
                 "--json" => options.json = Some(value()?.into()),
-                "--quick" => (options.rounds, options.phase) = (1, Duration::from_secs(1)),
+                "--quick" => {
+                    (options.rounds, options.phase) = (1, Duration::from_secs(1));
+                    options.is_quick = true;
+                }
                 "--help" | "-h" => return Ok(Request::Help),
                 // cargo adds this to every bench target's arguments
                 "--bench" => {}

@@ -131,12 +131,13 @@ fn the_sink_answers_and_counts_a_retransmission_once() {
 /// A registrar that takes one REGISTER, answers it with `status`, and gives it to the test.
 fn registrar_answers(registrar: &UdpSocket, status: &str) -> String {
     let mut request = [0; 1500];
-    let (length, phone) = registrar.recv_from(&mut request).unwrap();
+    let (length, phone) = registrar.recv_from(&mut request).expect("the phone sends");
     let request = String::from_utf8_lossy(&request[..length]).into_owned();
-    let via = request.lines().find(|line| line.starts_with("Via: ")).unwrap();
+    let via =
+        request.lines().find(|line| line.starts_with("Via: ")).expect("every request has one");
     let challenge = "WWW-Authenticate: Digest realm=\"sip.example\", nonce=\"n1\", qop=\"auth\"";
     let reply = format!("SIP/2.0 {status}\r\n{via}\r\n{challenge}\r\n\r\n");
-    registrar.send_to(reply.as_bytes(), phone).unwrap();
+    registrar.send_to(reply.as_bytes(), phone).expect("the phone listens");
     request
 }
 

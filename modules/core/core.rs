@@ -8,6 +8,7 @@ mod rewrite;
 mod rport;
 mod socket;
 mod state;
+mod unsupported;
 
 use rhai::ImmutableString;
 
@@ -22,6 +23,7 @@ use crate::script::route::Route;
 pub static MODULE: ModuleDef = ModuleDef { name: "core", load };
 
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
+    unsupported::export(exports);
     let mut core = exports.with(params.parse::<Config>()?);
     address::export(&mut core);
     rport::export(&mut core);

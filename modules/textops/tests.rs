@@ -148,3 +148,10 @@ fn a_new_body_brings_its_type_and_length() {
     assert_eq!(hdr(&mut route, NONE, "Content-Type".into()).unwrap(), "text/html");
     assert_eq!(hdr(&mut route, NONE, "Content-Length".into()).unwrap(), "7");
 }
+
+#[test]
+fn a_text_matches_where_the_pattern_is_anywhere_in_it() {
+    for (text, is_there) in [("aBcD", true), ("abd", false), ("", false)] {
+        assert_eq!(matches(&mut hello(), NONE, text.into(), pattern("(?i)b.d")), Ok(is_there));
+    }
+}

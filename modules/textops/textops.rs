@@ -24,6 +24,7 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
         .export("search", ["pattern"], ANY, search)
         .export("search_body", ["pattern"], ANY, search_body)
         .export("search_hf", ["header", "pattern"], ANY, search_hf)
+        .export("matches", ["text", "pattern"], ANY, matches)
         .export("is_method", ["methods"], ANY, is_method)
         .export("has_body", [], ANY, has_body)
         .export("has_body", ["content_type"], ANY, has_body_of)
@@ -66,6 +67,20 @@ fn search(route: &mut Route, _: &Config, Pattern(regex): Pattern) -> Result<bool
 /// ```
 fn search_body(route: &mut Route, _: &Config, Pattern(regex): Pattern) -> Result<bool, RouteError> {
     Ok(regex.is_match(&lossy(route.message.body())))
+}
+
+/// Is the pattern somewhere in this text?
+///
+/// ```rhai
+/// if matches(ruri_user(), "^[0-9]{4}$") { info("an extension"); }
+/// ```
+fn matches(
+    _: &mut Route,
+    _: &Config,
+    text: ImmutableString,
+    Pattern(regex): Pattern,
+) -> Result<bool, RouteError> {
+    Ok(regex.is_match(&text))
 }
 
 /// Is the pattern in the value of a header of this name?

@@ -53,8 +53,9 @@ pub struct Config {
     /// Without it they go where RFC 3263 leads.
     #[serde(deserialize_with = "sip_uri")]
     pub outbound_proxy: Option<String>,
-    /// `reply`: what success means: `queued` (202, as soon as the stanza waits for the stream) or `handed_over`
-    /// (200, once the recipient's server has taken it). Default `handed_over`.
+    /// `reply`: what success means: `queued` (202, as soon as the message is kept, `[spool]`), `handed_over` (200, once
+    /// the recipient's server has taken it) or `delivered` (200, once the recipient's device has confirmed it; 202 when
+    /// it does not in time). Default `handed_over`.
     pub reply: Reply,
     /// `im_type`: the `type` of stanzas, `normal` or `chat`. Default by `profile`.
     pub im_type: Option<ImTypeName>,
@@ -64,6 +65,12 @@ pub struct Config {
     pub html: bool,
     /// `chat_states`: carry chat states to SIP as isComposing documents (RFC 3994). Default false.
     pub chat_states: bool,
+    /// `receipts`: ask XMPP users' devices to confirm every message (XEP-0184), not only those whose SIP sender asks for
+    /// it (RFC 5438). Default false.
+    pub receipts: bool,
+    /// `imdn`: ask phones to confirm messages whose XMPP sender wants a receipt, by message/cpim. Default false: a 200
+    /// confirms them, since most phones do not know message/cpim.
+    pub imdn: bool,
     /// `large_messages`: a MESSAGE above 1300 bytes toward SIP leaves over `tcp` only, or is returned: `refuse`.
     ///
     /// Default `tcp`, RFC 3428 §8.
@@ -120,6 +127,8 @@ impl Default for Config {
             error_map: None,
             html: false,
             chat_states: false,
+            receipts: false,
+            imdn: false,
             large_messages: LargeMessagesName::Tcp,
             max_stanza: 262_144,
             sips: SipsName::Refuse,
@@ -175,7 +184,9 @@ choice! {
         /// It waits for the stream.
         Queued,
         /// The recipient's server has taken it.
-        HandedOver
+        HandedOver,
+        /// The recipient's own device has it.
+        Delivered
     }
 }
 choice! {
@@ -234,6 +245,8 @@ impl Config {
             im_type: if chat { ImType::Chat } else { ImType::Normal },
             html: self.html,
             chat_states: self.chat_states,
+            receipts: self.receipts || self.reply == Reply::Delivered,
+            imdn: self.imdn,
             large_messages: match self.large_messages {
                 LargeMessagesName::Tcp => LargeMessages::Tcp,
                 LargeMessagesName::Refuse => LargeMessages::Refuse,

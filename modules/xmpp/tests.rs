@@ -115,3 +115,18 @@ fn a_stanza_is_refused_with_a_condition_of_the_standard() {
     assert_eq!(router.journal(), ["refuse forbidden Not here"]);
     assert!(route.xmpp.unwrap().is_refused);
 }
+
+#[test]
+fn a_message_that_is_kept_has_an_id_and_a_fate() {
+    let mut gateway = attached();
+    gateway.config.reply = Reply::Queued;
+    let router = Rc::<Recording>::default();
+    let mut route = message_route(&router);
+    assert_eq!(message_id(&mut route, &gateway).unwrap(), "");
+    xmpp_send_message(&mut route, &gateway).unwrap();
+    let id = message_id(&mut route, &gateway).unwrap();
+    assert_eq!(id.len(), 32);
+    assert_eq!(message_fate(&mut route, &gateway, id).unwrap(), "delivered");
+    let error = message_fate(&mut route, &gateway, "x".into()).unwrap_err();
+    assert!(error.to_string().contains("32 hexadecimal digits"), "{error}");
+}

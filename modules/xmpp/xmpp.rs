@@ -5,12 +5,12 @@ mod config;
 use rhai::ImmutableString;
 
 use crate::config::{ParamError, Params};
-use crate::gateway::{Mapping, Outgoing, stanza_from_message};
+use crate::gateway::{Mapping, MessageId, Outgoing, stanza_from_message};
 use crate::script::error::RouteError;
 use crate::script::export::{REQUEST, XMPP_MESSAGE};
 use crate::script::module::{Exports, ModuleDef};
 use crate::script::route::Route;
-use crate::script::router::Verdict;
+use crate::script::router::{Promise, Verdict};
 use crate::xmpp::{Condition, Stanza, StanzaError};
 pub use config::{Backend, Config, Reply};
 
@@ -24,6 +24,8 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
         .export("xmpp_status", [], REQUEST, xmpp_status)
         .export("xmpp_reason", [], REQUEST, xmpp_reason)
         .export("xmpp_reply", [], REQUEST, xmpp_reply)
+        .export("message_id", [], REQUEST | XMPP_MESSAGE, message_id)
+        .export("message_fate", ["id"], REQUEST | XMPP_MESSAGE, message_fate)
         .export("xmpp_refuse", ["condition", "text"], XMPP_MESSAGE, xmpp_refuse)
         .export("stanza_from", [], XMPP_MESSAGE, stanza_from)
         .export("stanza_to", [], XMPP_MESSAGE, stanza_to)
@@ -51,8 +53,7 @@ impl From<Config> for Gateway {
 
 /// Sends the MESSAGE to its XMPP recipient (RFC 7572 §5): the Request-URI, else To.
 ///
-/// Returns true when it is on its way: queued, or handed over to the recipient's server, as the parameter `reply`
-/// says; the route waits for that. False when it failed. Either way `xmpp_status()` and `xmpp_reason()` tell
+/// Returns true when what the parameter `reply` promises is done; the route waits for that. False when it failed. Either way `xmpp_status()` and `xmpp_reason()` tell
 /// what the sender should hear, and `xmpp_reply()` tells him.
 ///
 /// ```rhai
@@ -65,11 +66,18 @@ fn xmpp_send_message(route: &mut Route, gateway: &Gateway) -> Result<bool, Route
     if gateway.config.backend.is_none() {
         return Err(RouteError::NotConfigured("[modules.xmpp] is missing in the configuration"));
     }
-    let unique = route.router().unique_id();
+    let is_kept = gateway.config.reply == Reply::Queued;
+    let id = is_kept.then(|| MessageId::of_request(&route.message));
+    let unique = id.map_or_else(|| route.router().unique_id(), |id| id.to_string());
     route.verdict = match stanza_from_message(&route.message, &unique, &gateway.mapping) {
         Ok(Outgoing::Stanza(stanza)) => {
-            let wants_hand_over = gateway.config.reply == Reply::HandedOver;
-            let sent = route.router().send_stanza(route, stanza, wants_hand_over);
+            let promise = match gateway.config.reply {
+                Reply::Queued => Promise::Queued,
+                Reply::HandedOver => Promise::HandedOver,
+                Reply::Delivered => Promise::Delivered,
+            };
+            route.message_id = id;
+            let sent = route.router().send_stanza(route, stanza, promise);
             route.wait(sent).unwrap_or_else(|late| Verdict::new(504, late.to_string()))
         }
         Ok(Outgoing::Nothing(_)) => Verdict::new(200, "OK"),
@@ -82,7 +90,7 @@ fn xmpp_send_message(route: &mut Route, gateway: &Gateway) -> Result<bool, Route
     Ok(route.verdict.is_success())
 }
 
-/// The status that tells the fate of the last message: 202 queued, 200 handed over, else why it failed.
+/// The status that tells the fate of the last message: 202 queued, 200 handed over or delivered, else why it failed.
 ///
 /// ```rhai
 /// xmpp_send_message();
@@ -117,6 +125,36 @@ fn xmpp_reply(route: &mut Route, _: &Gateway) -> Result<bool, RouteError> {
     route.router().reply(route, status, &reason, &headers)?;
     route.is_answered = true;
     Ok(true)
+}
+
+/// What the message is known by that was queued, or that has come from XMPP: 32 hexadecimal digits. Empty when it is not
+/// kept. `sipjab fate` tells the operator of it.
+///
+/// ```rhai
+/// if xmpp_send_message() { info("$ci accepted as " + message_id()); }
+/// ```
+fn message_id(route: &mut Route, _: &Gateway) -> Result<ImmutableString, RouteError> {
+    let id = route.message_id.or_else(|| route.xmpp.as_ref()?.id);
+    Ok(id.map(|id| id.to_string()).unwrap_or_default().into())
+}
+
+/// What became of a message: `accepted`, `sending`, `handed_over`, `delivered`, `failed` or `expired`; empty when there is no
+/// message of that id, or not any more.
+///
+/// ```rhai
+/// if message_fate("00112233445566778899aabbccddeeff") == "failed" { warn("not delivered"); }
+/// ```
+fn message_fate(
+    route: &mut Route,
+    _: &Gateway,
+    id: ImmutableString,
+) -> Result<ImmutableString, RouteError> {
+    let id = MessageId::parse(&id).ok_or_else(|| RouteError::BadArgument {
+        argument: "id",
+        reason: format!("`{id}` is no id; it has 32 hexadecimal digits"),
+    })?;
+    let state = route.wait(route.router().message_fate(id))?;
+    Ok(state.map(|state| state.word()).unwrap_or_default().into())
 }
 
 /// Returns the stanza to its sender with an error: one of the conditions of RFC 6120 §8.3.3, and a text for people.

@@ -92,7 +92,7 @@ fn fetch(source: &DeTable<'_>, base_dir: &Path) -> Result<String, String> {
     let mut entries = source.iter().map(|(key, value)| (key.get_ref().as_ref(), value));
     match (entries.next(), entries.next()) {
         (Some(("file", path)), None) => from_file(path, base_dir),
-        (Some(("env", name)), None) => from_environment(name),
+        (Some(("env", name)), None) => from_environment(name, base_dir),
         _ => Err("expected a string, { file = \"path\" } or { env = \"NAME\" }".to_owned()),
     }
 }
@@ -105,12 +105,24 @@ fn from_file(path: &Spanned<DeValue<'_>>, base_dir: &Path) -> Result<String, Str
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn from_environment(name: &Spanned<DeValue<'_>>) -> Result<String, String> {
+/// The environment goes before the file of variables beside the configuration.
+const ENVIRONMENT_FILE: &str = "sipjab.env";
+
+fn from_environment(name: &Spanned<DeValue<'_>>, base_dir: &Path) -> Result<String, String> {
     let name = name.get_ref().as_str().ok_or("`env` must be a string with a variable's name")?;
-    std::env::var(name).map_err(|error| match error {
-        std::env::VarError::NotPresent => format!("the environment has no variable {name}"),
-        std::env::VarError::NotUnicode(_) => format!("the variable {name} is not UTF-8"),
+    std::env::var(name).or_else(|error| match error {
+        std::env::VarError::NotPresent => from_environment_file(name, base_dir).ok_or_else(|| {
+            format!("neither the environment nor {ENVIRONMENT_FILE} has a variable {name}")
+        }),
+        std::env::VarError::NotUnicode(_) => Err(format!("the variable {name} is not UTF-8")),
     })
+}
+
+/// The value in a line `NAME=value` of the file of variables.
+fn from_environment_file(name: &str, base_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(base_dir.join(ENVIRONMENT_FILE)).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.to_owned())
 }
 
 /// A line of a configuration as it may be shown: nothing stands behind a key that looks like a
@@ -140,6 +152,14 @@ mod tests {
         let secret = Secret::from("hunter2");
         assert_eq!(format!("{secret:?} {secret}"), "Secret(…) …");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_file_beside_the_configuration_holds_variables() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("sipjab.env"), "A_B=1\nA=x=y\n").unwrap();
+        assert_eq!(from_environment_file("A", folder.path()).as_deref(), Some("x=y"));
+        assert_eq!(from_environment_file("B", folder.path()), None);
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn a_secret_that_is_not_there_is_told() {
     assert_eq!(
         findings(text),
         [
-            "3:17 the environment has no variable SIPJAB_NOT_SET",
+            "3:17 neither the environment nor sipjab.env has a variable SIPJAB_NOT_SET",
             "5:7 expected a string, { file = \"path\" } or { env = \"NAME\" }",
         ]
     );

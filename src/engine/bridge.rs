@@ -4,20 +4,24 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::receipts::MAX_AWAITED;
 use super::relay::{Outbound, Tried};
 use super::rest;
 use super::shared::{Sending, Shared};
+use super::spool::{Failure, Spool, tell};
 use super::transactions::User;
 use super::worker::Worker;
 use crate::clock;
+use crate::gateway::ledger::Outcome;
 use crate::gateway::{
-    Fate, Handover, Incoming, Lanes, MAX_PAGER, MessageError, OutgoingRequest, RequestIds,
-    VIA_RESERVE, error_from_response, failure_from_error, message_from_stanza, notice_from_error,
-    notice_to_sender, receipt_for,
+    Awaited, Fate, Handover, Incoming, Lanes, MAX_PAGER, MessageId, OutgoingRequest,
+    OutgoingStanza, OutgoingStanzaMeta, RequestIds, VIA_RESERVE, error_from_response,
+    failure_from_error, message_from_stanza, notice_from_error, receipt_for,
 };
 use crate::modules::xmpp::{Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
@@ -25,7 +29,7 @@ use crate::script::engine::Ended;
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{FromXmpp, Route};
-use crate::script::router::Verdict;
+use crate::script::router::{Promise, Verdict};
 use crate::sip::Message;
 use crate::sip::transport::{Source, Transport};
 use crate::xmpp::backoff::BackoffConfig;
@@ -44,22 +48,31 @@ const LOCATION: &str = "location";
 pub(crate) struct Carried {
     /// The stanza, whose sender hears of a failure.
     origin: Option<Stanza>,
+    /// What it is known by when it is kept.
+    id: Option<MessageId>,
     /// The recipient, who gets one MESSAGE at a time (RFC 3428 §8).
     lane: String,
 }
 
 /// Whom to tell of a stanza's fate.
-enum Waiter {
+pub(super) enum Waiter {
     /// The script that waits.
     Script(oneshot::Sender<Verdict>),
-    /// The sender of the request, by a notice, when it fails.
-    Sender(Box<Message>),
+    /// The script that waits for the receipt of the stanza with this id.
+    Receipt(String),
+    /// The spool.
+    Spool(MessageId),
 }
 
 /// The bridge.
 pub(crate) struct Bridge {
     worker: Weak<Worker>,
-    gateway: Gateway,
+    pub(super) gateway: Gateway,
+    pub(super) spool: Spool,
+    /// Receipts that are awaited, with the requests that they are for.
+    pub(super) awaited: RefCell<Awaited<oneshot::Sender<Verdict>, Bytes>>,
+    /// How long a script waits for a fate.
+    pub(super) patience: Duration,
     responder: Responder,
     started: Instant,
     handover: RefCell<Handover<Waiter>>,
@@ -79,7 +92,14 @@ impl Bridge {
         // Whoever waits for the fate must hear it before the script's deadline.
         let timeout = match config.reply {
             Reply::Queued => config.queue_timeout,
-            Reply::HandedOver => config.queue_timeout.min(shared.config.script.deadline * 9 / 10),
+            Reply::HandedOver | Reply::Delivered => {
+                config.queue_timeout.min(shared.config.script.deadline * 9 / 10)
+            }
+        };
+        let handover = Handover::new(&config.xmpp_domain, config.queue, timeout);
+        let handover = match config.reply {
+            Reply::Queued => handover.settling_late(),
+            Reply::HandedOver | Reply::Delivered => handover,
         };
         Rc::new(Self {
             worker,
@@ -90,7 +110,10 @@ impl Bridge {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
             started: clock::now(),
-            handover: RefCell::new(Handover::new(&config.xmpp_domain, config.queue, timeout)),
+            handover: RefCell::new(handover),
+            awaited: RefCell::new(Awaited::new(MAX_AWAITED, shared.config.spool.keep)),
+            patience: timeout,
+            spool: Spool::new(&shared.config.spool, shared.spool.clone()),
             lanes: RefCell::new(Lanes::new(LANE, LANES)),
             wake: Rc::default(),
             closing: Notify::new(),
@@ -101,6 +124,9 @@ impl Bridge {
 
     /// Keeps the stream until it is told to close.
     pub(super) async fn run(self: Rc<Self>, shared: Arc<Shared>) {
+        tokio::task::spawn_local(self.clone().keep_spool());
+        tokio::task::spawn_local(self.clone().watch_spool());
+        self.await_spool().await;
         let config = &self.gateway.config;
         let mut component =
             ComponentConfig::new(config.xmpp_domain.clone(), config.xmpp_password.expose());
@@ -128,29 +154,49 @@ impl Bridge {
 
     /// Nothing waits, on either side.
     pub(super) fn is_idle(&self) -> bool {
-        self.handover.borrow().is_idle() && self.lanes.borrow().is_empty()
+        self.spool.is_idle() && self.handover.borrow().is_idle() && self.lanes.borrow().is_empty()
     }
 
-    /// Queues a stanza; false when there is no room.
-    pub(super) fn send(&self, sending: Sending) -> bool {
-        self.push(sending).is_ok()
-    }
-
-    /// Queues a stanza from another worker, whose script has gone on: a failure is told later.
+    /// Takes a stanza for XMPP, and tells who waits what was promised to him, or why not.
     pub(super) fn take(&self, sending: Sending) {
-        if let Err(waiter) = self.push(sending) {
-            self.tell_sender(waiter, Verdict::new(503, "The Gateway Is Full"));
+        match sending.promise {
+            Promise::Queued => self.spool_request(sending),
+            Promise::Delivered => self.send_awaiting(sending),
+            Promise::HandedOver => {
+                let Sending { stanza, request, waiter: Some(waiter), .. } = sending else {
+                    return;
+                };
+                if stanza.asks_receipt {
+                    // Without room for it the sender goes without a receipt.
+                    let _ = self.expect_receipt(&stanza, request.to_bytes(), None);
+                }
+                if let Err(Waiter::Script(waiter)) =
+                    self.push_waiting(stanza, Waiter::Script(waiter))
+                {
+                    tell(Some(waiter), Verdict::new(503, "The Gateway Is Full"));
+                }
+            }
         }
     }
 
-    fn push(&self, sending: Sending) -> Result<(), Waiter> {
-        let Sending { stanza, request, waiter } = sending;
-        let waiter = match waiter {
-            Some(waiter) => Waiter::Script(waiter),
-            None => Waiter::Sender(Box::new(request)),
-        };
+    /// Queues a stanza; gives back whom to tell when there is no room.
+    pub(super) fn push_waiting(
+        &self,
+        stanza: OutgoingStanza,
+        waiter: Waiter,
+    ) -> Result<(), Waiter> {
         self.wake.notify_one();
         self.handover.borrow_mut().push(clock::now(), stanza, waiter)
+    }
+
+    /// Takes back messages of the spool that are not written yet.
+    pub(super) fn withdraw_spooled(&self) -> Vec<Waiter> {
+        self.handover.borrow_mut().withdraw(|waiter| matches!(waiter, Waiter::Spool(_)))
+    }
+
+    /// The worker that has the stream.
+    pub(super) fn worker(&self) -> Option<Rc<Worker>> {
+        self.worker.upgrade()
     }
 
     /// Returns a stanza to its sender with an error, unless it is one itself.
@@ -160,7 +206,7 @@ impl Bridge {
         }
     }
 
-    fn reply(&self, bytes: Vec<u8>) {
+    pub(super) fn reply_now(&self, bytes: Vec<u8>) {
         if !self.handover.borrow_mut().push_reply(bytes) {
             tracing::warn!("a reply to an XMPP user was dropped: too many wait");
         }
@@ -178,16 +224,23 @@ impl Bridge {
         if !route.path.is_empty() {
             message.prepend_header("Route", &route.path)?;
         }
-        self.deliver(message, route.destination.as_deref(), Some(xmpp.stanza.clone()));
+        let destination = route.destination.as_deref();
+        self.deliver(message, destination, Some(xmpp.stanza.clone()), xmpp.id);
         Ok(())
     }
 
     /// Sends a MESSAGE: to `destination`, else the outbound proxy, else where its Request-URI leads.
-    fn deliver(&self, message: Message, destination: Option<&str>, origin: Option<Stanza>) {
+    fn deliver(
+        &self,
+        message: Message,
+        destination: Option<&str>,
+        origin: Option<Stanza>,
+        id: Option<MessageId>,
+    ) {
         let next_hop = destination.or(self.gateway.config.outbound_proxy.as_deref());
         let next_hop = next_hop.unwrap_or(message.request_uri()).to_owned();
         let lane = message.to().map(|to| to.uri.to_owned()).unwrap_or_default();
-        let carried = Rc::new(Carried { origin, lane });
+        let carried = Rc::new(Carried { origin, id, lane });
         let user = User::Bridge(carried.clone());
         let needs_stream = message.to_bytes().len() + VIA_RESERVE > MAX_PAGER;
         let outbound =
@@ -196,7 +249,7 @@ impl Bridge {
         match pushed {
             Ok(Some(outbound)) => self.start(outbound, &carried.lane),
             Ok(None) => {}
-            Err(_) => self.fail(&carried, Condition::ResourceConstraint, "too many messages wait"),
+            Err(_) => self.tell(&carried, 503, "too many messages wait", None),
         }
     }
 
@@ -249,6 +302,9 @@ impl Bridge {
     }
 
     fn tell(&self, carried: &Carried, code: u16, reason: &str, contact: Option<&str>) {
+        if let Some(id) = carried.id {
+            return self.conclude_sip(id, code, reason, contact);
+        }
         let Some(stanza) = &carried.origin else {
             if code >= 300 {
                 tracing::info!(code, "a notice was not delivered");
@@ -269,50 +325,96 @@ impl Bridge {
         }
     }
 
-    fn fail(&self, carried: &Carried, condition: Condition, text: &str) {
-        if let Some(stanza) = &carried.origin {
-            self.return_error(stanza, &StanzaError::from(condition).with_text(text));
+    /// Takes what has become of a MESSAGE of the spool.
+    fn conclude_sip(&self, id: MessageId, code: u16, reason: &str, contact: Option<&str>) {
+        let is_again = self.spool.ledger.borrow().attempts(id) > 1;
+        let outcome = match code {
+            // RFC 3428 §7: somebody else will deliver it.
+            202 => Outcome::HandedOver,
+            200..=299 => Outcome::Delivered,
+            // RFC 3261 §8.2.2.2: he has it from an attempt before.
+            482 if is_again => Outcome::Delivered,
+            408 | 503 | 504 => Outcome::OutOfReach,
+            _ => Outcome::Failed,
+        };
+        let error = error_from_response(code, reason, contact, &self.gateway.mapping);
+        self.conclude(id, outcome, Some(Failure::new(code, reason).with_error(error)));
+    }
+
+    /// Delivers a report of the spool.
+    pub(super) fn deliver_report(&self, message: Message, id: MessageId) {
+        if let Some(worker) = self.worker() {
+            self.deliver_by_default(&worker, message, None, Some(id));
         }
     }
 
     fn handle_message(&self, stanza: Stanza) {
         let Some(worker) = self.worker.upgrade() else { return };
-        let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
-        let ids = RequestIds { tag: &tag, call_id: &call_id, cseq: 1 };
+        let id = MessageId::of_stanza(&stanza, &worker.shared.unique_id());
+        self.take_receipt(&stanza);
+        // The same in every attempt, so that the recipient can tell a second copy (RFC 3261 §8.2.2.2).
+        let call_id = id.to_string();
+        let unix_time = clock::unix_time();
+        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
-            Ok(Incoming::Request(request)) => self.run_message_route(&worker, *request, stanza),
-            Ok(Incoming::Error { error, .. }) => {
-                self.notify(notice_from_error(&stanza, &error, ids, &self.gateway.mapping));
+            // What is of no use later is not kept.
+            Ok(Incoming::Request(request)) if request.is_transient => {
+                self.run_message_route(&worker, *request, stanza, None);
+            }
+            Ok(Incoming::Request(request)) => self.spool_stanza(id, &stanza, *request),
+            Ok(Incoming::Error { error, id: about }) => {
+                let about = about.as_deref().and_then(MessageId::of_stanza_id).unwrap_or(id);
+                match notice_from_error(&stanza, &error, ids, &self.gateway.mapping) {
+                    Ok(notice) => self.spool_notice(MessageId::of_report(about), &notice),
+                    Err(error) => {
+                        tracing::info!(%error, "a failure cannot be told to its SIP user");
+                    }
+                }
             }
             Ok(Incoming::Nothing(_)) => {}
             Err(error) => self.return_error(&stanza, &error.stanza_error()),
         }
     }
 
-    fn run_message_route(&self, worker: &Rc<Worker>, request: OutgoingRequest, stanza: Stanza) {
+    pub(super) fn run_message_route(
+        &self,
+        worker: &Rc<Worker>,
+        request: OutgoingRequest,
+        stanza: Stanza,
+        id: Option<MessageId>,
+    ) {
         let kind = Kind::XmppMessage;
         if worker.shared.is_draining() {
+            if let Some(id) = id.filter(|_| self.spool.is_durable()) {
+                return self.conclude(id, Outcome::Unsent, None);
+            }
             let error = StanzaError::from(Condition::ServiceUnavailable).with_text("going down");
-            return self.return_error(&stanza, &error);
+            return self.give_back(&stanza, id, error);
         }
         if !worker.script.current.borrow().has_route(kind.function()) {
-            return self.deliver_by_default(worker, request.message, Some(stanza));
+            return self.deliver_by_default(worker, request.message, Some(stanza), id);
         }
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
         let source = Source::new(Transport::Tcp, any, any);
         let deadline = clock::now() + worker.shared.config.script.deadline;
         let mut route = Route::new(kind, request.message, source, None, worker.clone(), deadline);
-        route.xmpp = Some(FromXmpp { stanza: stanza.clone(), is_refused: false });
+        route.xmpp = Some(FromXmpp { stanza: stanza.clone(), is_refused: false, id });
         let router = worker.clone();
         worker.run_route(Box::new(route), move |ended| {
             if let Some(bridge) = &router.bridge {
-                bridge.finish_message_route(ended, &stanza);
+                bridge.finish_message_route(ended, &stanza, id);
             }
         });
     }
 
     /// What `lookup("location"); t_relay();` would do.
-    fn deliver_by_default(&self, worker: &Worker, mut message: Message, origin: Option<Stanza>) {
+    fn deliver_by_default(
+        &self,
+        worker: &Worker,
+        mut message: Message,
+        origin: Option<Stanza>,
+        id: Option<MessageId>,
+    ) {
         let contact = worker.best_contact(LOCATION, message.request_uri());
         let mut destination = None;
         if let Some(contact) = contact
@@ -321,14 +423,29 @@ impl Bridge {
         {
             destination = Some(contact.destination.unwrap_or(contact.uri).to_string());
         }
-        self.deliver(message, destination.as_deref(), origin);
+        self.deliver(message, destination.as_deref(), origin, id);
     }
 
     /// Sees to it that a message that the script left without a fate returns to its sender.
-    fn finish_message_route(&self, (route, result): Ended, stanza: &Stanza) {
+    fn finish_message_route(&self, (route, result): Ended, stanza: &Stanza, id: Option<MessageId>) {
         let is_open = |r: &Route| {
-            !r.is_relayed && !r.is_dropped && !r.xmpp.as_ref().is_some_and(|xmpp| xmpp.is_refused)
+            !r.is_relayed
+                && !r.is_dropped
+                && !r.is_answered
+                && !r.xmpp.as_ref().is_some_and(|xmpp| xmpp.is_refused)
         };
+        let is_gone = |is: fn(&Route) -> bool| {
+            route.as_deref().is_some_and(|route| !route.is_relayed && is(route))
+        };
+        match id {
+            Some(id) if is_gone(|route| route.is_answered) => {
+                return self.conclude(id, Outcome::HandedOver, None);
+            }
+            Some(id) if is_gone(|route| route.is_dropped) => {
+                return self.conclude(id, Outcome::Failed, Some(Failure::dropped()));
+            }
+            _ => {}
+        }
         let is_open = route.as_deref().is_none_or(is_open);
         match result {
             Err(error) => {
@@ -336,24 +453,23 @@ impl Bridge {
                 tracing::warn!(%error, status, "xmpp_message_route failed");
                 let error = error_from_response(status, reason, None, &self.gateway.mapping);
                 if let Some(error) = error.filter(|_| is_open) {
-                    self.return_error(stanza, &error);
+                    self.give_back(stanza, id, error);
                 }
             }
             Ok(()) if is_open => {
                 tracing::warn!("xmpp_message_route left a message without a fate");
                 let error = StanzaError::from(Condition::ServiceUnavailable);
-                self.return_error(stanza, &error.with_text("no route takes this message"));
+                self.give_back(stanza, id, error.with_text("no route takes this message"));
             }
             Ok(()) => {}
         }
     }
 
-    /// Sends a notice to a SIP user.
-    fn notify(&self, notice: Result<OutgoingRequest, MessageError>) {
-        let Some(worker) = self.worker.upgrade() else { return };
-        match notice {
-            Ok(notice) => self.deliver_by_default(&worker, notice.message, None),
-            Err(error) => tracing::info!(%error, "a failure cannot be told to its SIP user"),
+    /// Returns a stanza to its sender: by the spool where that has it.
+    pub(super) fn give_back(&self, stanza: &Stanza, id: Option<MessageId>, error: StanzaError) {
+        match id {
+            Some(id) => self.conclude(id, Outcome::Failed, Some(Failure::of_stanza(error))),
+            None => self.return_error(stanza, &error),
         }
     }
 
@@ -362,6 +478,18 @@ impl Bridge {
         loop {
             let fate = self.handover.borrow_mut().poll_fate();
             let Some((waiter, stanza, fate)) = fate else { return };
+            let waiter = match waiter {
+                Waiter::Script(waiter) => Some(waiter),
+                Waiter::Receipt(id) if fate == Fate::HandedOver => {
+                    self.awaited.borrow_mut().handle_handed_over(&id);
+                    continue;
+                }
+                Waiter::Receipt(id) => self.awaited.borrow_mut().handle_failed(&id),
+                Waiter::Spool(id) => {
+                    self.settle_spooled(id, &stanza, fate);
+                    continue;
+                }
+            };
             let verdict = match fate {
                 Fate::HandedOver => Verdict::new(200, "OK"),
                 Fate::Failed(error) => {
@@ -370,26 +498,30 @@ impl Bridge {
                     Verdict { status: failure.code, reason: failure.reason, header }
                 }
                 Fate::Lost => Verdict::new(504, "The XMPP Server Was Lost On The Way"),
-                Fate::Expired => Verdict::new(504, "The XMPP Server Does Not Answer"),
+                Fate::Expired | Fate::Unanswered => {
+                    Verdict::new(504, "The XMPP Server Does Not Answer")
+                }
             };
-            self.tell_sender(waiter, verdict);
+            tell(waiter, verdict);
         }
     }
 
-    fn tell_sender(&self, waiter: Waiter, verdict: Verdict) {
-        match waiter {
-            Waiter::Script(waiter) => {
-                // A script that is gone has told its sender that time was up.
-                let _ = waiter.send(verdict);
+    /// Takes what has become of a stanza of the spool.
+    fn settle_spooled(&self, id: MessageId, stanza: &OutgoingStanzaMeta, fate: Fate) {
+        match fate {
+            Fate::HandedOver => self.conclude(id, Outcome::HandedOver, None),
+            Fate::Expired => self.conclude(id, Outcome::Unsent, None),
+            Fate::Lost | Fate::Unanswered => {
+                self.conclude(id, Outcome::Uncertain, Some(Failure::uncertain()));
             }
-            Waiter::Sender(_) if verdict.is_success() => {}
-            Waiter::Sender(request) => {
-                let Some(worker) = self.worker.upgrade() else { return };
-                let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
-                let ids = RequestIds { tag: &tag, call_id: &call_id, cseq: 1 };
-                let text = String::from_utf8_lossy(request.body());
-                let mapping = &self.gateway.mapping;
-                self.notify(notice_to_sender(&request, &verdict.reason, &text, ids, mapping));
+            Fate::Failed(error) => {
+                let _ = self.awaited.borrow_mut().handle_failed(&stanza.id);
+                let failure = failure_from_error(&error, &stanza.to, &self.gateway.mapping);
+                let outcome = match error.condition {
+                    Condition::RemoteServerTimeout => Outcome::OutOfReach,
+                    _ => Outcome::Failed,
+                };
+                self.conclude(id, outcome, Some(Failure::new(failure.code, failure.reason)));
             }
         }
     }
@@ -398,6 +530,7 @@ impl Bridge {
 impl Stream for Bridge {
     fn handle_ready(&self) {
         self.handover.borrow_mut().handle_ready();
+        self.handle_stream(true);
     }
 
     fn handle_stanza(&self, stanza: Stanza) {
@@ -424,6 +557,7 @@ impl Stream for Bridge {
 
     fn handle_closed(&self, _why: &str) {
         self.handover.borrow_mut().handle_closed();
+        self.handle_stream(false);
         self.settle();
     }
 

@@ -78,6 +78,19 @@ pub(super) struct Leg {
     flags: u32,
 }
 
+/// The request on its way to one target, before it is known which address that has.
+struct Draft {
+    message: Message,
+    /// Its Route is done with.
+    is_followed: bool,
+    /// The next hop, when it is not in the message.
+    destination: Option<ImmutableString>,
+    /// The flags of the way.
+    flags: u32,
+    recording: Option<Recording>,
+    socket: Option<Listener>,
+}
+
 impl Forwarding {
     fn new(key: ServerKey, route: &Route, is_spiral: bool) -> Self {
         let message = &route.message;
@@ -320,68 +333,62 @@ impl Worker {
         way: Way,
         share: u32,
     ) -> Result<bool, RouteError> {
-        let (mut copy, is_followed, mut recording, mut socket) = forwarding.copy();
-        if copy.request_uri() != way.uri {
-            copy.set_request_uri(&way.uri)?;
-        }
-        proxy::clean_request_uri(&mut copy)?;
-        proxy::count_hop(&mut copy)?;
-        proxy::set_breadth(&mut copy, share)?;
-        self.remove_own_route(is_followed, &mut copy)?;
-        proxy::add_path(&mut copy, &way.path)?;
-        let (mut destination, mut flags) = (way.destination, way.flags);
-        if let Some((bundle, name)) = forwarding.armed(Kind::Branch) {
-            let way = (destination, way.flags);
-            let (route, result) =
-                self.run_branch_route(forwarding, leg, (bundle, name), copy, way).await;
-            let Some(route) = route.filter(|route| result.is_ok() && !route.is_dropped) else {
+        let mut copy = forwarding.copy(&way)?;
+        let message = &mut copy.message;
+        proxy::count_hop(message)?;
+        proxy::set_breadth(message, share)?;
+        self.remove_own_route(copy.is_followed, message)?;
+        proxy::add_path(message, &way.path)?;
+        if let Some(armed) = forwarding.armed(Kind::Branch) {
+            let Some(shaped) = self.run_branch_route(forwarding, leg, armed, copy).await else {
                 let outcome = BranchOutcome::Skipped;
                 _ = forwarding.state.borrow_mut().context.handle_outcome(leg, outcome);
                 return Ok(false);
             };
-            forwarding.keep_of(&route);
-            recording = Recording::of(&route);
-            socket = route.send_socket;
-            copy = route.message;
-            proxy::clean_request_uri(&mut copy)?;
-            destination = route.destination;
-            flags = route.branch_flags;
+            copy = shaped;
         }
-        let next_hop = proxy::next_hop(&mut copy, destination.as_deref())?;
+        let Draft { mut message, destination, flags, recording, socket, .. } = copy;
+        proxy::clean_request_uri(&mut message)?;
+        let next_hop = proxy::next_hop(&mut message, destination.as_deref())?;
         let user = User::Leg(Rc::downgrade(forwarding), leg);
         let leaving = forwarding.leaving();
-        let outbound = Box::new(Outbound {
-            leaving,
-            recording,
-            socket,
-            ..Outbound::new(copy, next_hop, user)
-        });
+        let outbound = Outbound::new(message, next_hop, user);
+        let outbound = Box::new(Outbound { leaving, recording, socket, ..outbound });
         let targets = self.targets_of(&outbound).await?;
         let entry = Leg { outbound, others: targets, sent: None, flags };
         forwarding.state.borrow_mut().legs[leg] = Some(entry);
         self.send_leg(forwarding, leg).await
     }
 
+    /// The copy as the `branch_route` leaves it; none when it leaves it out.
     async fn run_branch_route(
         self: &Rc<Self>,
         forwarding: &Rc<Forwarding>,
         leg: usize,
         (bundle, name): (Rc<Bundle>, String),
-        copy: Message,
-        (destination, flags): (Option<ImmutableString>, u32),
-    ) -> Ended {
+        copy: Draft,
+    ) -> Option<Draft> {
         let outcome = Outcome { branch: leg, ..Outcome::default() };
         let source = forwarding.state.borrow().source;
-        let mut route = forwarding.route(Kind::Branch, copy, source, outcome, self);
-        route.destination = destination;
-        route.branch_flags = flags;
+        let mut route = forwarding.route(Kind::Branch, copy.message, source, outcome, self);
+        route.destination = copy.destination;
+        route.branch_flags = copy.flags;
         let (ended, end) = oneshot::channel();
         self.run_named(bundle, name, route, move |how| drop(ended.send(how)));
-        let ended = end.await.unwrap_or_else(|_| (None, Ok(())));
-        if let Err(error) = &ended.1 {
+        let (route, result): Ended = end.await.ok()?;
+        if let Err(error) = &result {
             tracing::warn!(%error, "branch_route failed, its branch is left out");
         }
-        ended
+        let route = route.filter(|route| result.is_ok() && !route.is_dropped)?;
+        forwarding.keep_of(&route);
+        Some(Draft {
+            recording: Recording::of(&route),
+            socket: route.send_socket,
+            destination: route.destination,
+            flags: route.branch_flags,
+            message: route.message,
+            is_followed: copy.is_followed,
+        })
     }
 
     /// The addresses that a copy may go to, the dead ones last.
@@ -448,11 +455,21 @@ impl Forwarding {
         (group.collect(), share)
     }
 
-    /// The request as it came from the script, whether its Route is done with, what Record-Route shall say, and the
-    /// listener that it leaves from.
-    fn copy(&self) -> (Message, bool, Option<Recording>, Option<Listener>) {
+    /// The request as it came from the script, for one way.
+    fn copy(&self, way: &Way) -> Result<Draft, RouteError> {
         let State { request, kept, source, .. } = &*self.state.borrow();
-        (request.clone(), kept.is_followed(), kept.recording(*source), kept.send_socket())
+        let mut message = request.clone();
+        if message.request_uri() != way.uri {
+            message.set_request_uri(&way.uri)?;
+        }
+        Ok(Draft {
+            message,
+            is_followed: kept.is_followed(),
+            destination: way.destination.clone(),
+            flags: way.flags,
+            recording: kept.recording(*source),
+            socket: kept.send_socket(),
+        })
     }
 
     /// Where a branch goes next, and the host that it asked for.

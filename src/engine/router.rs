@@ -16,11 +16,12 @@ use super::shared::{Mail, Sending};
 use super::transactions::User;
 use super::worker::Worker;
 use crate::clock;
-use crate::gateway::OutgoingStanza;
+use crate::gateway::ledger::State;
+use crate::gateway::{MessageId, OutgoingStanza};
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{Listener, Route, Target};
-use crate::script::router::{Registered, Router, Saving, Verdict, Waiting};
+use crate::script::router::{Promise, Registered, Router, Saving, Verdict, Waiting};
 use crate::sip::certificate::Certificate;
 use crate::sip::location::Binding;
 use crate::sip::transaction::{ServerInput, ServerKey};
@@ -154,26 +155,30 @@ impl Router for Worker {
         &self,
         route: &Route,
         stanza: OutgoingStanza,
-        wants_hand_over: bool,
+        promise: Promise,
     ) -> Waiting<Verdict> {
-        let (waiter, fate) = match wants_hand_over {
-            true => {
-                let (waiter, fate) = oneshot::channel();
-                (Some(waiter), Some(fate))
-            }
-            false => (None, None),
-        };
-        let sending = Sending { stanza, request: route.message.clone(), waiter };
+        let (waiter, fate) = oneshot::channel();
+        let request = route.message.clone();
+        let sending = Sending { stanza, request, promise, waiter: Some(waiter) };
         if !self.queue_stanza(sending) {
             return Box::pin(ready(Verdict::new(503, "The Gateway Is Full")));
         }
-        match fate {
-            None => Box::pin(ready(Verdict::new(202, "Accepted"))),
-            Some(fate) => Box::pin(async {
-                let gone = || Verdict::new(500, "The Gateway Has Stopped");
-                fate.await.unwrap_or_else(|_| gone())
-            }),
+        Box::pin(async {
+            let gone = || Verdict::new(500, "The Gateway Has Stopped");
+            fate.await.unwrap_or_else(|_| gone())
+        })
+    }
+
+    fn message_fate(&self, id: MessageId) -> Waiting<Option<State>> {
+        if let Some(bridge) = &self.bridge {
+            return Box::pin(ready(bridge.spool.state(id)));
         }
+        let (sender, answer) = oneshot::channel();
+        if let Some(xmpp) = &self.shared.xmpp {
+            // A worker that is full drops the question, which is an answer too.
+            let _ = self.shared.mailboxes[xmpp.worker].try_send(Mail::Fate(id, sender));
+        }
+        Box::pin(async { answer.await.ok().flatten() })
     }
 
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError> {
@@ -184,7 +189,7 @@ impl Router for Worker {
         };
         if !xmpp.is_refused && !route.is_relayed {
             xmpp.is_refused = true;
-            bridge.return_error(&xmpp.stanza, &error);
+            bridge.give_back(&xmpp.stanza, xmpp.id, error);
         }
         Ok(())
     }
@@ -309,7 +314,8 @@ impl Worker {
     /// Brings a stanza to the worker that has the stream; false when there is no room.
     fn queue_stanza(&self, sending: Sending) -> bool {
         if let Some(bridge) = &self.bridge {
-            return bridge.send(sending);
+            bridge.take(sending);
+            return true;
         }
         let Some(xmpp) = &self.shared.xmpp else { return false };
         let mailbox = &self.shared.mailboxes[xmpp.worker];

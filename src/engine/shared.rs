@@ -11,16 +11,18 @@ use super::owners::Owners;
 use super::refusals::Refusals;
 use super::registrar::Locations;
 use crate::config::Config;
-use crate::gateway::OutgoingStanza;
+use crate::gateway::ledger::State;
+use crate::gateway::{MessageId, OutgoingStanza};
 use crate::modules::xmpp::Gateway;
 use crate::net::dns::Resolver;
 use crate::net::tcp::Connections;
 use crate::script::commons::Commons;
 use crate::script::import::Sources;
-use crate::script::router::Verdict;
+use crate::script::router::{Promise, Verdict};
 use crate::sip::Message;
 use crate::sip::transaction::{BranchMint, KeySeed};
 use crate::sip::transport::{Source, Transport};
+use crate::store::Store;
 
 /// What one worker sends to another, or the server to all.
 pub enum Mail {
@@ -28,6 +30,8 @@ pub enum Mail {
     Message(Bytes, Source),
     /// A stanza for the worker that has the stream.
     Stanza(Box<Sending>),
+    /// What has become of a message, asked of the worker that has the stream.
+    Fate(MessageId, oneshot::Sender<Option<State>>),
     /// The script has changed and is sound; the sender is dropped once it runs.
     Script(Arc<Sources>, mpsc::Sender<()>),
     /// Finish what runs; the sender is dropped once that is done.
@@ -40,9 +44,11 @@ pub enum Mail {
 pub struct Sending {
     /// The stanza.
     pub stanza: OutgoingStanza,
-    /// The request that it was made from; its sender is told of a failure that comes late.
+    /// The request that it was made from, which the spool keeps.
     pub request: Message,
-    /// The script that waits for the fate.
+    /// What success is.
+    pub promise: Promise,
+    /// The script that waits for it.
     pub waiter: Option<oneshot::Sender<Verdict>>,
 }
 
@@ -74,6 +80,8 @@ pub struct Shared {
     pub locations: Locations,
     /// The XMPP side.
     pub xmpp: Option<Attached>,
+    /// Where accepted messages are kept; without it, in memory.
+    pub spool: Option<Store>,
     /// Where we listen, ports as they are.
     pub listeners: Vec<(Transport, SocketAddr)>,
     /// No new work is taken.

@@ -176,6 +176,11 @@ impl Worker {
                     bridge.take(*sending);
                 }
             }
+            Mail::Fate(id, answer) => {
+                let state = self.bridge.as_ref().and_then(|bridge| bridge.spool.state(id));
+                // A script that is gone does not want to know.
+                let _ = answer.send(state);
+            }
             Mail::Script(sources, _done) => self.replace_script(&sources),
             Mail::Drain(done) => {
                 let worker = self.this();

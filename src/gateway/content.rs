@@ -5,12 +5,14 @@ use thiserror::Error;
 use super::composing::{self, Composing};
 use super::cpim::Cpim;
 use super::html;
+use super::imdn::{self, Receipt};
 use super::media_type::MediaType;
 use super::{charset, text};
 use crate::xmpp::Condition;
 
 /// What the gateway reads, as an Accept header says it (RFC 3261 §20.1).
-pub const ACCEPT: &str = "text/plain, text/html, message/cpim, application/im-iscomposing+xml";
+pub const ACCEPT: &str =
+    "text/plain, text/html, message/cpim, application/im-iscomposing+xml, message/imdn+xml";
 
 /// The text of a message body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,12 +25,14 @@ pub struct Content {
     pub subject: Option<(String, Option<String>)>,
     /// What the sender is doing, when the body was an isComposing document (RFC 3994).
     pub composing: Option<Composing>,
+    /// What became of a message of the recipient's, when the body was a receipt (RFC 5438).
+    pub receipt: Option<Receipt>,
 }
 
 impl Content {
     /// Whether there is nothing in it for a stanza.
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.composing.is_none()
+        self.text.is_empty() && self.composing.is_none() && self.receipt.is_none()
     }
 
     /// Reads a body by its Content-Type and Content-Encoding (RFC 7572 §7).
@@ -64,6 +68,10 @@ impl Content {
         let (kind, subtype) = composing::MEDIA_TYPE;
         if media.is(kind, subtype) {
             return Ok(Self { composing: Some(Composing::parse(body)?), ..Self::default() });
+        }
+        let (kind, subtype) = imdn::MEDIA_TYPE;
+        if media.is(kind, subtype) {
+            return Ok(Self { receipt: Some(Receipt::parse(body)?), ..Self::default() });
         }
         let is_html = media.is("text", "html");
         if !is_html && !media.is("text", "plain") {

@@ -1,5 +1,7 @@
 //! When a message was sent: XEP-0203 stamps → SIP Date.
 
+use std::time::Duration;
+
 use crate::xmpp::Stanza;
 
 const DELAY: &str = "urn:xmpp:delay";
@@ -32,6 +34,25 @@ fn sip_date(stamp: &str) -> Option<String> {
     let weekday = WEEKDAYS[(days_since_1970(year, month, day) % 7) as usize];
     let month = MONTHS[month as usize - 1];
     Some(format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT"))
+}
+
+/// The time since 1970 as `2002-09-10T23:08:25Z` (RFC 3339, XEP-0082).
+pub(super) fn stamp(unix: Duration) -> String {
+    let (days, second) = (unix.as_secs() / 86_400, unix.as_secs() % 86_400);
+    // 1970 to 9999; a clock beyond that is of no use.
+    let mut left = u32::try_from(days).unwrap_or(0).min(2_932_896);
+    let mut year = 1970;
+    while left >= 365 + u32::from(is_leap(year)) {
+        left -= 365 + u32::from(is_leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    while left >= days_in(year, month) {
+        left -= days_in(year, month);
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", left + 1)
 }
 
 fn numbers(text: &str, separator: char) -> Option<[u32; 3]> {
@@ -78,6 +99,19 @@ mod tests {
             ("2026-11-21T02:20:00Z", "Sat, 21 Nov 2026 02:20:00 GMT"),
         ] {
             assert_eq!(sip_date(stamp).as_deref(), Some(date), "{stamp}");
+        }
+    }
+
+    #[test]
+    fn times_become_stamps() {
+        for (unix, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_031_699_305, "2002-09-10T23:08:25Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(stamp(Duration::from_secs(unix)), text);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::composing::{CHAT_STATES, Composing};
 use super::content::Content;
 use super::html;
+use super::imdn::{RECEIPTS, Receipt};
 use super::mapping::ImType;
 use crate::xmpp::ns::ContentNamespace;
 use crate::xmpp::{Jid, Stanza, Writer};
@@ -15,8 +16,6 @@ const STANZA_IDS: &str = "urn:xmpp:sid:0";
 const NICK: &str = "http://jabber.org/protocol/nick";
 /// XEP-0334.
 const HINTS: &str = "urn:xmpp:hints";
-/// XEP-0184.
-const RECEIPTS: &str = "urn:xmpp:receipts";
 
 /// The parts of a stanza besides its content.
 pub(super) struct Envelope<'a> {
@@ -28,6 +27,8 @@ pub(super) struct Envelope<'a> {
     pub(super) nick: Option<&'a str>,
     pub(super) lang: Option<&'a str>,
     pub(super) im_type: ImType,
+    /// The recipient's device shall confirm it (XEP-0184).
+    pub(super) asks_receipt: bool,
 }
 
 impl Envelope<'_> {
@@ -50,8 +51,23 @@ impl Envelope<'_> {
             writer.payload(xhtml.payloads().next().expect("gated() puts one payload in"));
         }
         writer.start_in("origin-id", STANZA_IDS).attr("id", self.id).end();
+        if self.asks_receipt {
+            writer.empty("request", RECEIPTS);
+        }
         writer.finish();
         bytes
+    }
+
+    /// A receipt; `None` when XMPP has no word for what it says.
+    pub(super) fn write_receipt(&self, receipt: &Receipt) -> Option<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(512);
+        let mut writer = Writer::new(&mut bytes);
+        self.start(&mut writer, self.im_type);
+        if !receipt.write(&mut writer) {
+            return None;
+        }
+        writer.finish();
+        Some(bytes)
     }
 
     /// A chat state: type `chat` whatever messages have (XEP-0085 §5.1), and nothing to keep.
@@ -91,16 +107,22 @@ pub(super) fn nick_of(stanza: &Stanza) -> Option<String> {
     stanza.payload("nick", NICK).map(|nick| nick.text().into_owned())
 }
 
+/// Does the sender want to know when it has arrived?
+pub(super) fn asks_receipt(stanza: &Stanza) -> bool {
+    let kind = stanza.type_attribute();
+    stanza.payload("request", RECEIPTS).is_some()
+        && !matches!(kind.as_deref(), Some("error" | "groupchat"))
+}
+
 /// The receipt for a stanza that asks for one (XEP-0184), `None` for one that does not.
 ///
 /// To be sent when the SIP user answered 200: a 202 says that a relay has the message, not the user
 /// (RFC 3428 §4). `id` is the receipt's own.
 pub fn receipt_for(stanza: &Stanza, id: &str) -> Option<Vec<u8>> {
-    stanza.payload("request", RECEIPTS)?;
-    let kind = stanza.type_attribute();
-    if matches!(kind.as_deref(), Some("error" | "groupchat")) {
+    if !asks_receipt(stanza) {
         return None;
     }
+    let kind = stanza.type_attribute();
     let (received, from, to) = (stanza.id()?, stanza.to()?, stanza.from()?);
     let mut bytes = Vec::with_capacity(256);
     Writer::new(&mut bytes)

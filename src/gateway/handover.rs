@@ -27,7 +27,9 @@ pub enum Fate {
     Failed(StanzaError),
     /// The stream broke after it was written: it may have arrived or not.
     Lost,
-    /// It was not written, or not answered for, in time.
+    /// It was written, and not answered for in time.
+    Unanswered,
+    /// It was not written in time.
     Expired,
 }
 
@@ -51,6 +53,7 @@ pub struct Handover<W> {
     own_domain: Box<str>,
     limit: usize,
     timeout: Duration,
+    settles_late: bool,
     is_ready: bool,
     /// Not yet written.
     queue: VecDeque<Queued<W>>,
@@ -89,6 +92,7 @@ impl<W> Handover<W> {
             own_domain: own_domain.into(),
             limit,
             timeout,
+            settles_late: false,
             is_ready: false,
             queue: VecDeque::new(),
             replies: 0,
@@ -99,6 +103,14 @@ impl<W> Handover<W> {
             wake_at: None,
             fates: VecDeque::new(),
         }
+    }
+
+    /// Waits for a second ping before it believes that a stanza was taken.
+    ///
+    /// The answer to the first may leave the server before the stanza does, and a server that is killed in between
+    /// takes it along. This costs one more round trip, and ways where nobody waits for the fate can afford it.
+    pub fn settling_late(self) -> Self {
+        Self { settles_late: true, ..self }
     }
 
     /// Takes a stanza; gives back whom to tell when there is no room.
@@ -142,6 +154,19 @@ impl<W> Handover<W> {
                 self.fates.extend(slot.told(Fate::Lost));
             }
         }
+    }
+
+    /// Gives back whom to tell of stanzas that are not written yet, those that are `wanted`, and forgets these.
+    pub fn withdraw(&mut self, wanted: impl Fn(&W) -> bool) -> Vec<W> {
+        let mut withdrawn = Vec::new();
+        for queued in std::mem::take(&mut self.queue) {
+            match queued {
+                Queued::Stanza { waiter, .. } if wanted(&waiter) => withdrawn.push(waiter),
+                other => self.queue.push_back(other),
+            }
+        }
+        self.len -= withdrawn.len();
+        withdrawn
     }
 
     /// Appends what may leave now, about `max` bytes, and the pings that go behind it.
@@ -269,9 +294,14 @@ impl<W> Handover<W> {
 
     fn handle_pong(&mut self, name: &Arc<str>) -> bool {
         let domain = self.domains.get_mut(name);
-        let Some(ping) = domain.and_then(|domain| domain.ping.take()) else { return false };
+        let Some(domain) = domain else { return false };
+        let Some(ping) = domain.ping.take() else { return false };
         self.ids.remove(&ping.id);
-        self.settle(name, &Fate::HandedOver, |domain| domain.start() < ping.covers);
+        let confirmed = match self.settles_late {
+            true => std::mem::replace(&mut domain.confirmed, ping.covers),
+            false => ping.covers,
+        };
+        self.settle(name, &Fate::HandedOver, |domain| domain.start() < confirmed);
         true
     }
 
@@ -339,7 +369,7 @@ impl<W> Handover<W> {
         let due = self.domains.iter().filter(|(_, domain)| is_due(domain));
         let due: Vec<_> = due.map(|(name, _)| Arc::clone(name)).collect();
         for name in due {
-            self.settle(&name, &Fate::Expired, is_due);
+            self.settle(&name, &Fate::Unanswered, is_due);
         }
     }
 }

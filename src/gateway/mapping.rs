@@ -44,6 +44,12 @@ pub struct Mapping {
     /// Whether chat states go to SIP as isComposing documents (RFC 3994). Default false, since phones that do not
     /// know them show them as text. From SIP they are always taken.
     pub chat_states: bool,
+    /// Whether XMPP users' devices are asked to confirm every message (XEP-0184). Those of SIP users who ask for it are
+    /// confirmed anyway. Default false.
+    pub receipts: bool,
+    /// Whether SIP users' phones are asked to confirm messages whose sender wants that, by message/cpim (RFC 5438). Default
+    /// false, since phones that do not know it show it as text: a 200 confirms a message, then.
+    pub imdn: bool,
     /// What becomes of long messages toward SIP. Default `Tcp`.
     pub large_messages: LargeMessages,
     /// The longest stanza in bytes, 10000 to 262144. A MESSAGE that would need more is answered 413. Default
@@ -63,6 +69,8 @@ impl Default for Mapping {
             im_type: ImType::default(),
             html: false,
             chat_states: false,
+            receipts: false,
+            imdn: false,
             large_messages: LargeMessages::default(),
             max_stanza: 256 * 1024,
             error_map: ErrorMap::default(),

@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use super::address::AddressError;
 use super::composing::{self, Composing};
 use super::content::Content;
-use super::delay::date_of;
+use super::delay::{date_of, stamp};
 use super::dialect::Side;
-use super::envelope::{Envelope, nick_of};
+use super::envelope::{Envelope, asks_receipt, nick_of};
 use super::error::MessageError;
 use super::html;
+use super::imdn::{self, Asked};
 use super::mapping::{LargeMessages, Mapping};
 use super::request::{MAX_PAGER, OutgoingRequest, Pager, RequestIds};
 use super::text::{head, one_line, xml_text};
@@ -30,6 +31,8 @@ pub struct OutgoingStanza {
     pub to: Jid,
     /// The sender, in one of our domains.
     pub from: Jid,
+    /// It asks the recipient's device to confirm it.
+    pub asks_receipt: bool,
 }
 
 /// Why a message has nothing to say to the other network; no error, and nothing is sent.
@@ -90,7 +93,11 @@ pub fn stanza_from_message(
     let call_id = request.call_id().map_err(|_| MessageError::BadHeader { header: "Call-ID" })?;
     let language = request.text(HeaderId::ContentLanguage);
     let nick = display_name(request);
+    let is_text = content.composing.is_none() && content.receipt.is_none();
+    let wants = || Asked::of_request(request).is_some_and(|asked| asked.delivered);
+    let asks_receipt = is_text && (mapping.receipts || wants());
     let envelope = Envelope {
+        asks_receipt,
         to: &to,
         from: &from,
         id: &id,
@@ -100,9 +107,13 @@ pub fn stanza_from_message(
         lang: language.as_deref().and_then(first_language),
         im_type: mapping.im_type,
     };
-    let mut bytes = match content.composing {
-        Some(state) => envelope.write_state(state),
-        None => envelope.write(&content),
+    let mut bytes = match (content.composing, &content.receipt) {
+        (Some(state), _) => envelope.write_state(state),
+        (None, Some(receipt)) => match envelope.write_receipt(receipt) {
+            Some(bytes) => bytes,
+            None => return Ok(Outgoing::Nothing(Nothing::Empty)),
+        },
+        (None, None) => envelope.write(&content),
     };
     if bytes.len() > SAFE_STANZA && content.xhtml.is_some() {
         bytes = envelope.write(&Content { xhtml: None, ..content });
@@ -110,7 +121,7 @@ pub fn stanza_from_message(
     if bytes.len() > mapping.max_stanza {
         return Err(MessageError::TooLarge { size: bytes.len(), max: mapping.max_stanza });
     }
-    Ok(Outgoing::Stanza(OutgoingStanza { bytes, id, to, from }))
+    Ok(Outgoing::Stanza(OutgoingStanza { bytes, id, to, from, asks_receipt }))
 }
 
 /// The MESSAGE for a `<message/>` (RFC 7572 §4, Table 1).
@@ -145,6 +156,15 @@ pub fn message_from_stanza(
     let (content_type, body) = match state.filter(|_| is_empty) {
         Some(state) => (composing::CONTENT_TYPE, Cow::Borrowed(state.document())),
         None => body_for_sip(stanza, &body, mapping),
+    };
+    let confirmed = stanza.id().filter(|_| mapping.imdn && !is_empty && asks_receipt(stanza));
+    let (content_type, body) = match confirmed {
+        Some(id) => {
+            let inside = (content_type, &*body);
+            let asking = imdn::asking(&from, &target, &id, &stamp(ids.unix_time), inside);
+            ("message/cpim", Cow::Owned(asking))
+        }
+        None => (content_type, body),
     };
     let request = Pager {
         target: &target,

@@ -6,6 +6,7 @@ use super::address::percent_encoded;
 use super::condition::{Scope, code_from_condition, condition_from_code};
 use super::dialect::Side;
 use super::error::MessageError;
+use super::imdn::{Asked, Disposition, Receipt};
 use super::mapping::Mapping;
 use super::request::{OutgoingRequest, Pager, RequestIds};
 use super::text::{head, one_line, xml_text};
@@ -148,6 +149,30 @@ pub fn notice_to_sender(
     notice([sender.uri, recipient.uri], reason, text, ids, mapping)
 }
 
+/// A MESSAGE that tells the sender of `request`, who has `asked` for it, what became of it (RFC 5438 §7.2).
+pub fn receipt_to_sender(
+    request: &Message,
+    asked: &Asked,
+    disposition: Disposition,
+    ids: RequestIds<'_>,
+) -> Result<OutgoingRequest, MessageError> {
+    let sender = request.from().map_err(|_| MessageError::BadHeader { header: "From" })?;
+    let recipient = request.to().map_err(|_| MessageError::BadHeader { header: "To" })?;
+    let body = Receipt::body(asked, disposition, recipient.uri, sender.uri, ids.call_id);
+    Pager {
+        target: sender.uri,
+        from: recipient.uri,
+        display_name: None,
+        date: None,
+        ids,
+        subject: None,
+        language: None,
+        content_type: "message/cpim",
+        body: &body,
+    }
+    .build()
+}
+
 /// The same notice for an error stanza that came after its message was forgotten: its addresses say whose it was.
 pub fn notice_from_error(
     stanza: &Stanza,
@@ -192,6 +217,8 @@ fn notice(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use bytes::Bytes;
 
@@ -203,7 +230,8 @@ mod tests {
         Message::parse(Bytes::from(text)).unwrap()
     }
 
-    const IDS: RequestIds<'static> = RequestIds { tag: "t", call_id: "c", cseq: 1 };
+    const IDS: RequestIds<'static> =
+        RequestIds { tag: "t", call_id: "c", cseq: 1, unix_time: Duration::ZERO };
 
     #[test]
     fn a_notice_comes_from_the_address_that_was_written_to() {

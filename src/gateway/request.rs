@@ -1,6 +1,7 @@
 //! Builds the MESSAGE requests that the gateway originates (RFC 3428 §4).
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rsip::common::uri::param::{OtherParam, OtherParamValue};
@@ -35,6 +36,8 @@ pub struct RequestIds<'a> {
     /// 1 is right by the standard, since each request has a tag of its own. A number that grows also serves peers
     /// that take a Call-ID (a thread repeats it) and a CSeq for one message.
     pub cseq: u32,
+    /// The time since 1970.
+    pub unix_time: Duration,
 }
 
 /// A MESSAGE ready for a client transaction; the transport adds the Via.
@@ -44,6 +47,8 @@ pub struct OutgoingRequest {
     pub message: Message,
     /// Its length in bytes once the Via is there, estimated generously.
     pub size: usize,
+    /// It says something about this moment, such as that somebody is writing.
+    pub is_transient: bool,
 }
 
 impl OutgoingRequest {
@@ -85,11 +90,12 @@ impl Pager<'_> {
         let bytes = Bytes::from(text);
         let size = bytes.len() + VIA_RESERVE;
         let message = Message::parse(bytes).map_err(|_| bad_target)?;
-        Ok(OutgoingRequest { message, size })
+        let is_transient = self.content_type == super::composing::CONTENT_TYPE;
+        Ok(OutgoingRequest { message, size, is_transient })
     }
 
     fn headers(&self) -> Vec<rsip::Header> {
-        let RequestIds { tag, call_id, cseq } = self.ids;
+        let RequestIds { tag, call_id, cseq, .. } = self.ids;
         let mut headers = vec![
             MaxForwards::from(70).into(),
             From::new(format!("{}<{}>;tag={tag}", self.quoted_name(), self.from)).into(),

@@ -14,6 +14,7 @@ use super::export::Kind;
 use super::fiber;
 use super::router::{Router, Verdict};
 use crate::clock;
+use crate::gateway::MessageId;
 use crate::sip::digest;
 use crate::sip::proxy::loose_route::Followed;
 use crate::sip::proxy::record_route::RecordRoute;
@@ -29,6 +30,8 @@ pub struct FromXmpp {
     pub stanza: Stanza,
     /// An error went back to its sender.
     pub is_refused: bool,
+    /// What it is known by when it is kept until its fate is known.
+    pub id: Option<MessageId>,
 }
 
 /// What the credentials of a request have shown: `www_authorize` and its kind.
@@ -163,6 +166,8 @@ pub struct Route {
     pub authentication: Option<Authentication>,
     /// What the last gateway function said of the message's fate.
     pub verdict: Verdict,
+    /// What the message is known by, when it was accepted to be kept until its fate is known.
+    pub message_id: Option<MessageId>,
     /// What finds the transaction of the request; a stanza has none.
     pub key: Option<ServerKey>,
     /// The script has a transaction, which replies go through.
@@ -225,6 +230,7 @@ impl Route {
             meets_proxy_require: false,
             authentication: None,
             verdict: Verdict::default(),
+            message_id: None,
             key,
             has_transaction: false,
             is_relayed: false,

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::error::RouteError;
 use super::route::{Listener, Route, Target};
-use crate::gateway::OutgoingStanza;
+use crate::gateway::ledger::State;
+use crate::gateway::{MessageId, OutgoingStanza};
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
 use crate::sip::location::Binding;
@@ -44,6 +45,17 @@ impl Verdict {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
+}
+
+/// What success means for a message to the other network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// It is kept until its fate is known: 202.
+    Queued,
+    /// The recipient's server has taken it: 200.
+    HandedOver,
+    /// The recipient's own device has it: 200; when it does not say so in time, 202.
+    Delivered,
 }
 
 /// Something that a script can wait for.
@@ -111,13 +123,16 @@ pub trait Router {
     /// Sends a request of our own, which has no Via yet, to `next_hop`, and gives its final status: 408 when none came.
     fn request(&self, message: Message, next_hop: &str) -> Waiting<Result<u16, RouteError>>;
 
-    /// Sends a stanza to the XMPP side; tells its fate when `wants_hand_over`, else that it is queued.
+    /// Sends a stanza to the XMPP side; tells that what was promised is done, or why not.
     fn send_stanza(
         &self,
         route: &Route,
         stanza: OutgoingStanza,
-        wants_hand_over: bool,
+        promise: Promise,
     ) -> Waiting<Verdict>;
+
+    /// What has become of a message that was accepted; nothing when there is none of that id.
+    fn message_fate(&self, id: MessageId) -> Waiting<Option<State>>;
 
     /// Returns the stanza of an XMPP route to its sender with an error.
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError>;

@@ -16,7 +16,7 @@ use super::{ServeError, sound_script};
 use crate::clock;
 use crate::config::{Config, DnsConfig, Params};
 use crate::engine::{
-    Attached, Locations, Mail, Script, Shared, Worker, after_waiting, before_waiting,
+    Attached, Locations, Mail, SPOOL, Script, Shared, Worker, after_waiting, before_waiting,
 };
 use crate::modules::{self, registrar, xmpp};
 use crate::net::dns::{DnsError, Resolver};
@@ -59,8 +59,9 @@ pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     let store = Store::open(&config.store, &tables)?;
     let (senders, mailboxes): (Vec<_>, Vec<_>) =
         (0..config.workers.get()).map(|_| mpsc::channel(MAILBOX)).unzip();
+    let spool = spool(&config)?;
     let commons = Commons::with_store(store);
-    let shared = Arc::new(shared(&config, &held, senders, layers, commons)?);
+    let shared = Arc::new(shared(&config, &held, senders, layers, (commons, spool))?);
     let keeper = runtime.block_on(restored(&shared));
     for (id, mailbox) in (0..).zip(mailboxes) {
         start_worker(id, &shared, &sources, mailbox)?;
@@ -93,6 +94,15 @@ async fn restored(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
     }))
 }
 
+/// Where accepted messages are kept, when there is a network that they could go to.
+fn spool(config: &Config) -> Result<Option<Store>, ServeError> {
+    let params = config.modules.get("xmpp").cloned().unwrap_or_else(Params::none);
+    let is_attached = params.parse::<xmpp::Config>()?.backend.is_some();
+    let place = config.spool.store(&config.store).filter(|_| is_attached);
+    let tables = std::slice::from_ref(&SPOOL);
+    Ok(place.map(|place| Store::open_durable(&place, tables)).transpose()?)
+}
+
 fn listeners(config: &Config) -> Result<Vec<Held>, ServeError> {
     let hold =
         |listen| hold(listen).map_err(|source| ServeError::Listen { listen: *listen, source });
@@ -104,7 +114,7 @@ fn shared(
     held: &[Held],
     mailboxes: Vec<mpsc::Sender<Mail>>,
     layers: Layers,
-    commons: Commons,
+    (commons, spool): (Commons, Option<Store>),
 ) -> Result<Shared, ServeError> {
     let limits = &config.sip.limits;
     let framing = Limits {
@@ -137,6 +147,7 @@ fn shared(
             format!("{:x}", rand::random::<u64>()),
             commons.store().is_some(),
         ),
+        spool,
         xmpp: is_attached.then_some(Attached { gateway, worker: 0 }),
         listeners: held.iter().map(|held| (held.transport, held.local)).collect(),
         is_draining: Default::default(),

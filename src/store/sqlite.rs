@@ -19,6 +19,22 @@ const LOOK: i32 = 10_000;
 /// Prepared statements that a connection keeps.
 const CACHED: usize = 256;
 
+/// What a change outlives once it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// This process.
+    Process,
+    /// A crash of the machine.
+    Machine,
+}
+
+/// A file, and what is asked of it.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    pub(super) durability: Durability,
+}
+
 /// A connection to a file, or a database in memory.
 pub(super) struct Sqlite {
     connection: Connection,
@@ -30,13 +46,17 @@ impl Sqlite {
         Connection::open_in_memory().and_then(Self::prepared).map_err(unopened)
     }
 
-    fn in_file(path: &PathBuf, purpose: Purpose) -> rusqlite::Result<Self> {
-        let connection = Connection::open(path)?;
+    fn in_file(file: &File, purpose: Purpose) -> rusqlite::Result<Self> {
+        let connection = Connection::open(&file.path)?;
         connection.busy_timeout(Duration::from_secs(2))?;
         // Readers go on while a change is written.
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        // A crash of the machine may lose the last changes, but never damages the file.
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let synchronous = match file.durability {
+            // A crash of the machine may lose the last changes, but never damages the file.
+            Durability::Process => "NORMAL",
+            Durability::Machine => "FULL",
+        };
+        connection.pragma_update(None, "synchronous", synchronous)?;
         connection.pragma_update(None, "query_only", purpose == Purpose::Read)?;
         Self::prepared(connection)
     }
@@ -74,7 +94,7 @@ impl Sqlite {
 }
 
 impl Backend for Sqlite {
-    type Address = PathBuf;
+    type Address = File;
 
     const DIALECT: Dialect = Dialect {
         begin: "BEGIN IMMEDIATE",
@@ -85,10 +105,10 @@ impl Backend for Sqlite {
 
     const READERS: usize = 1;
 
-    async fn open(path: &PathBuf, purpose: Purpose) -> Result<Self, StoreError> {
-        Self::in_file(path, purpose).map_err(|error| match unopened(error) {
+    async fn open(file: &File, purpose: Purpose) -> Result<Self, StoreError> {
+        Self::in_file(file, purpose).map_err(|error| match unopened(error) {
             StoreError::Unopened(reason) => {
-                StoreError::Unopened(format!("{}: {reason}", path.display()))
+                StoreError::Unopened(format!("{}: {reason}", file.path.display()))
             }
             other => other,
         })

@@ -4,8 +4,10 @@
 
 mod mutation;
 mod rfc3261;
+mod rfc3994;
 mod rfc4475;
 mod rfc5118;
+mod rfc5438;
 mod rfc7247;
 mod rfc7572;
 

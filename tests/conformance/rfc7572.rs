@@ -7,6 +7,8 @@ mod s5_sip_to_xmpp;
 mod s6_message_size;
 mod s7_content_types;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sipjab::gateway::{
     Incoming, Mapping, MessageError, Outgoing, OutgoingRequest, RequestIds, message_from_stanza,
@@ -16,7 +18,8 @@ use sipjab::sip::Message;
 use sipjab::xmpp::Stanza;
 use sipjab::xmpp::ns::ContentNamespace::Component;
 
-const IDS: RequestIds<'static> = RequestIds { tag: "12345", call_id: "fresh@gw", cseq: 1 };
+const IDS: RequestIds<'static> =
+    RequestIds { tag: "12345", call_id: "fresh@gw", cseq: 1, unix_time: Duration::ZERO };
 
 fn mapping() -> Mapping {
     Mapping { domains: vec!["example.net".to_owned()], ..Mapping::default() }

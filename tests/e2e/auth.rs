@@ -4,13 +4,14 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use md5::Md5;
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 
 use crate::process::PATIENCE;
 use crate::sip::Message;
 use crate::sip_agent::Agent;
 use crate::sipjab::{Setup, Sipjab};
 use crate::sipp;
+use crate::subscriber::{Credentials, hex, parameter};
 
 const ROUTE: &str = r#"
 fn request_route() {
@@ -86,23 +87,13 @@ impl Phone {
 
     /// What follows from the challenge with this algorithm.
     fn credentials(&self, challenge: &Message, algorithm: &str, count: u32) -> String {
-        let hash: fn(&str) -> String = match algorithm {
-            "MD5" => |text| hex(&Md5::digest(text)),
-            _ => |text| hex(&Sha256::digest(text)),
-        };
         let is_asked =
             challenges(challenge).any(|it| it.contains(&format!("algorithm={algorithm}")));
         assert!(is_asked, "{algorithm} is not offered");
-        let nonce = parameter(challenge.header("WWW-Authenticate"), "nonce");
-        let (username, password) = (self.username, self.password);
-        let a1 = hash(&format!("{username}:sip.example:{password}"));
-        let a2 = hash("REGISTER:sip:sip.example");
-        let response = hash(&format!("{a1}:{nonce}:{count:08x}:cn:auth:{a2}"));
-        format!(
-            "Digest username=\"{username}\",realm=\"sip.example\",nonce=\"{nonce}\",\
-             uri=\"sip:sip.example\",response=\"{response}\",algorithm={algorithm},cnonce=\"cn\",\
-             qop=auth,nc={count:08x}"
-        )
+        let Self { username, password, .. } = *self;
+        let (method, uri) = ("REGISTER", "sip:sip.example");
+        let user = Credentials { username, password, method, uri };
+        user.answer(challenge.header("WWW-Authenticate"), algorithm, count)
     }
 
     /// A challenge, and the answer to the credentials for it.
@@ -118,16 +109,6 @@ impl Phone {
 fn challenges(message: &Message) -> impl Iterator<Item = &str> {
     let is_challenge = |name: &str| name.eq_ignore_ascii_case("WWW-Authenticate");
     message.headers.iter().filter(move |(name, _)| is_challenge(name)).map(|(_, value)| &**value)
-}
-
-fn parameter<'c>(challenge: &'c str, name: &str) -> &'c str {
-    let behind = challenge.split(&format!("{name}=\"")).nth(1).unwrap_or_default();
-    behind.split('"').next().unwrap_or_default()
-}
-
-/// As a digest is written.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

@@ -6,9 +6,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use crate::phone::{Dialog, Phone};
-use crate::process::PATIENCE;
-use crate::sip::Outgoing;
-use crate::sip_agent::Agent;
+use crate::sip::{Message, Outgoing};
+use crate::sip_agent::{Agent, T1};
 use crate::sipjab::{Setup, Sipjab};
 
 const MOMENT: Duration = Duration::from_millis(300);
@@ -35,8 +34,12 @@ fn request_route() {
 fn a_call_is_served(sipjab: &Sipjab) {
     let (mut alice, mut bob) = (Phone::bind(), Phone::bind());
     let dialog = Dialog::to(&bob.uri());
-    alice.ask("INVITE", &dialog, "", sipjab.udp);
-    let invite = bob.expect("INVITE");
+    // A flood may have filled the socket: she asks again, as phones do.
+    let mut ask = || {
+        alice.ask("INVITE", &dialog, "", sipjab.udp);
+        bob.find("INVITE", T1)
+    };
+    let invite = (0..40).find_map(|_| ask()).expect("the INVITE");
     bob.answer(&invite, 200, "");
     let answer = alice.expect("200 INVITE");
     let after = dialog.after(&answer);
@@ -187,16 +190,18 @@ fn a_flood_of_cancels_leaves_nothing_behind() {
             // The same for a call of others, by another branch.
             let guessed = Dialog { branch: nothing.branch.clone(), ..ringing.clone() };
             mallory.ask("CANCEL", &guessed, "", sipjab.udp);
-            if number % 100 == 0 {
-                mallory.find("481 CANCEL", PATIENCE);
-                mallory.forget();
+            // No faster than it is answered: what overflows a socket costs others more than us.
+            let is_told = |message: Message| message.header("Call-ID") == nothing.call_id;
+            while number % 50 == 49
+                && !std::iter::from_fn(|| mallory.find("481 CANCEL", T1)).any(is_told)
+            {
+                mallory.ask("CANCEL", &nothing, "", sipjab.udp);
             }
         }
     };
     flood(&mut mallory, 500);
     let before = memory(&sipjab);
     flood(&mut mallory, 5_000);
-    mallory.expect("481 CANCEL");
     let after = memory(&sipjab);
     assert!(after < before + LEFT_BY_A_FLOOD, "from {before} to {after} KiB");
     bob.never("CANCEL", MOMENT);

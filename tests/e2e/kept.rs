@@ -48,9 +48,8 @@ fn record_route_and_headers_of_replies_reach_later_ways_and_replies() {
     bob.answer(&invite, 486, "");
     let recorded = mail.expect("INVITE").header("Record-Route").to_owned();
     assert!(recorded.contains(";first=1;second=2;of=branch"), "{recorded}");
-    // Mail says nothing: the best response is 486, and not ours.
     let busy = alice.expect("486 INVITE");
-    assert_eq!(busy.header("X-Request"), "");
+    assert_eq!(busy.header("X-Request"), "", "it is Bob's");
     alice.ack_rejection(&dialog, &busy, sipjab.udp);
     sipjab.terminate();
 }

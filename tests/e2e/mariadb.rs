@@ -14,6 +14,9 @@ use crate::process::{Process, find};
 /// The password of its user; no log may show it.
 pub(crate) const PASSWORD: &str = "hunter2";
 
+/// The kernel's queues are few, and all servers of a machine share them.
+const NO_NATIVE_AIO: &str = "--innodb-use-native-aio=0";
+
 /// A server, stopped when dropped.
 pub(crate) struct Mariadb {
     port: u16,
@@ -31,9 +34,12 @@ impl Mariadb {
             .arg("--auth-root-authentication-method=normal")
             .arg(format!("--user={user}"))
             .arg(format!("--datadir={}", folder.path().join("data").display()))
+            .arg(NO_NATIVE_AIO)
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let (said, complained) = (&output.stdout, &output.stderr);
+        let words = [said, complained].map(|words| String::from_utf8_lossy(words));
+        assert!(output.status.success(), "{}", words.join("\n"));
         let accounts = format!(
             "CREATE DATABASE IF NOT EXISTS sip;\n\
              CREATE USER IF NOT EXISTS 'sip'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n\
@@ -56,7 +62,7 @@ impl Mariadb {
         let mut command = Command::new(find("mariadbd", "mariadb-server"));
         command
             .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"])
-            .args(["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M"])
+            .args(["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", NO_NATIVE_AIO])
             .arg(format!("--user={}", owner(folder)))
             .arg(format!("--datadir={}", folder.join("data").display()))
             .arg(format!("--socket={}", folder.join("socket").display()))

@@ -11,6 +11,8 @@ use crate::sip::Message;
 pub(crate) struct Phone {
     /// Its address.
     pub(crate) local: SocketAddr,
+    /// The address that it says it has.
+    claimed: SocketAddr,
     socket: UdpSocket,
     /// Came, and nobody has asked for it.
     waiting: Vec<Message>,
@@ -100,12 +102,23 @@ impl Phone {
     /// A phone on a port of its own.
     pub(crate) fn bind() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        Self { local: socket.local_addr().unwrap(), socket, waiting: Vec::new() }
+        let local = socket.local_addr().unwrap();
+        Self { local, claimed: local, socket, waiting: Vec::new() }
+    }
+
+    /// A phone that believes to have another address than messages of its come from.
+    pub(crate) fn behind_nat(claimed: &str) -> Self {
+        Self { claimed: claimed.parse().unwrap(), ..Self::bind() }
     }
 
     /// Its URI.
     pub(crate) fn uri(&self) -> String {
         format!("sip:b@{}", self.local)
+    }
+
+    /// The URI of its Contact.
+    pub(crate) fn contact(&self) -> String {
+        format!("sip:me@{}", self.claimed)
     }
 
     /// Sends a request of the dialog; `more` are header lines.
@@ -115,8 +128,8 @@ impl Phone {
 
     /// A request of the dialog as this phone writes it.
     pub(crate) fn bytes(&self, method: &str, dialog: &Dialog, more: &str) -> Vec<u8> {
-        let local = self.local;
-        dialog.request(method, &format!("UDP {local}"), &format!("sip:me@{local}"), more)
+        let via = format!("UDP {}", self.claimed);
+        dialog.request(method, &via, &self.contact(), more)
     }
 
     /// Sends bytes.
@@ -132,7 +145,7 @@ impl Phone {
 
     /// Answers a request the way it came, with a Contact and the Record-Route.
     pub(crate) fn answer(&self, request: &Message, status: u16, more: &str) {
-        let response = response(request, status, &format!("sip:me@{}", self.local), more);
+        let response = response(request, status, &self.contact(), more);
         let via = request.header("Via");
         let sent_by = via.split_whitespace().nth(1).unwrap().split(';').next().unwrap();
         self.send(&response, sent_by.parse().unwrap());
@@ -149,6 +162,15 @@ impl Phone {
         }
     }
 
+    /// The next final answer to a request of this method.
+    #[track_caller]
+    pub(crate) fn final_answer(&mut self, method: &str) -> Message {
+        let is_it = |it: &Message| {
+            it.status() >= 200 && name(it).split(' ').nth(1).is_some_and(|found| found == method)
+        };
+        self.find_by(is_it, PATIENCE).unwrap_or_else(|| panic!("no final answer to {method}"))
+    }
+
     /// Asserts that no `what` comes for a while.
     #[track_caller]
     pub(crate) fn never(&mut self, what: &str, patience: Duration) {
@@ -158,9 +180,13 @@ impl Phone {
 
     /// The same, if it comes in time.
     pub(crate) fn find(&mut self, what: &str, patience: Duration) -> Option<Message> {
+        self.find_by(|message| name(message) == what, patience)
+    }
+
+    fn find_by(&mut self, is_it: impl Fn(&Message) -> bool, patience: Duration) -> Option<Message> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(at) = self.waiting.iter().position(|message| name(message) == what) {
+            if let Some(at) = self.waiting.iter().position(&is_it) {
                 return Some(self.waiting.remove(at));
             }
             let left = deadline.checked_duration_since(Instant::now())?;
@@ -173,8 +199,46 @@ impl Phone {
 
     /// Forgets what came and was not asked for.
     pub(crate) fn forget(&mut self) {
+        self.find_by(|_| false, Duration::from_millis(10));
         self.waiting.clear();
     }
+}
+
+/// Lets `callee` take the call that `caller` has sent by `dialog`: both sides of what it becomes.
+#[track_caller]
+pub(crate) fn take_call(
+    caller: &mut Phone,
+    callee: &mut Phone,
+    dialog: &Dialog,
+    server: SocketAddr,
+) -> (Dialog, Dialog) {
+    let invite = callee.expect("INVITE");
+    assert_eq!(invite.request_uri(), callee.contact(), "the phone finds its own URI");
+    callee.answer(&invite, 180, "");
+    caller.expect("180 INVITE");
+    callee.answer(&invite, 200, "");
+    let answer = caller.expect("200 INVITE");
+    let confirmed = dialog.after(&answer);
+    let ack = Dialog { cseq: dialog.cseq, ..confirmed.clone() };
+    caller.ask("ACK", &ack, "", server);
+    callee.expect("ACK");
+    (confirmed, Dialog::of_callee(&invite))
+}
+
+/// Sends a request inside of the dialog, which the other side answers; gives the answer.
+#[track_caller]
+pub(crate) fn inside(
+    method: &str,
+    dialog: &Dialog,
+    here: &mut Phone,
+    there: &mut Phone,
+    server: SocketAddr,
+) -> Message {
+    here.ask(method, dialog, "", server);
+    let request = there.expect(method);
+    assert_eq!(request.request_uri(), there.contact(), "the phone finds its own URI");
+    there.answer(&request, 200, "");
+    here.expect(&format!("200 {method}"))
 }
 
 /// A response with a Contact, the Record-Route of the request and further header lines.

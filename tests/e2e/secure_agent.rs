@@ -62,7 +62,7 @@ impl SecureAgent {
     }
 
     fn websocket(stream: Box<dyn Stream>, transport: &'static str) -> Self {
-        let mut request = "ws://sip.example/".into_client_request().unwrap();
+        let mut request = "ws://sip.example/sip".into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("sip"));
         let (socket, response) = tungstenite::client(request, stream).expect("a WebSocket");
         assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "sip");

@@ -27,13 +27,18 @@ fn request_route() {
 fn onreply_route_ALIAS() { if proto() != "udp" { set_contact_alias(); } }
 "#;
 
-/// Alice, on a connection, calls Bob, on UDP, and is called by him; each side changes and ends a call, and gives one up.
+/// Alice, on a connection, calls Bob, on UDP, and is called by him.
 fn calls_go_both_ways(sipjab: &Sipjab, mut alice: SecureAgent) {
     let mut bob = Phone::bind();
     let contact = alice.contact();
     assert_eq!(alice.register(ALICE, &contact).unwrap().status(), 200);
+    alice_calls(sipjab, &mut alice, &mut bob);
+    bob_calls(sipjab, &mut alice, &mut bob);
+    alice_gives_up(&mut alice, &mut bob);
+}
 
-    // Alice calls, Bob changes the call and ends it.
+/// Alice calls; Bob changes the call and ends it.
+fn alice_calls(sipjab: &Sipjab, alice: &mut SecureAgent, bob: &mut Phone) {
     let dialog = Dialog::to(&bob.uri());
     alice.request("INVITE", &dialog, "");
     let invite = bob.expect("INVITE");
@@ -56,8 +61,10 @@ fn calls_go_both_ways(sipjab: &Sipjab, mut alice: SecureAgent) {
     let bye = alice.expect("BYE");
     alice.answer(&bye, 200);
     bob.expect("200 BYE");
+}
 
-    // Bob calls, Alice ends it.
+/// Bob calls; Alice ends it.
+fn bob_calls(sipjab: &Sipjab, alice: &mut SecureAgent, bob: &mut Phone) {
     let dialog = Dialog::to(ALICE);
     bob.ask("INVITE", &dialog, "", sipjab.udp);
     let invite = alice.expect("INVITE");
@@ -72,8 +79,10 @@ fn calls_go_both_ways(sipjab: &Sipjab, mut alice: SecureAgent) {
     let bye = bob.expect("BYE");
     bob.answer(&bye, 200, "");
     alice.expect("200 BYE");
+}
 
-    // Alice gives up.
+/// Alice calls, and gives up while it rings.
+fn alice_gives_up(alice: &mut SecureAgent, bob: &mut Phone) {
     let dialog = Dialog::to(&bob.uri());
     alice.request("INVITE", &dialog, "");
     let invite = bob.expect("INVITE");

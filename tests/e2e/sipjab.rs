@@ -15,11 +15,17 @@ use crate::process::{PATIENCE, Process, find};
 /// The gateway script that ships.
 const GATEWAY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/gateway.rhai");
 
+/// Where a configuration that ships listens when a test plays it.
+const LOOPBACK: [&str; 4] =
+    ["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "ws:127.0.0.1:0"];
+
 /// A database in the folder.
 const STORE: &str = "url = \"sqlite:sipjab.db\"\n";
 
 /// What goes into the folder before the program starts.
 pub(crate) struct Setup {
+    /// A configuration that ships, instead of one that is made of what follows.
+    pub(crate) shipped: Option<String>,
     /// The route script.
     pub(crate) script: String,
     /// Where the program listens.
@@ -42,6 +48,7 @@ impl Setup {
     /// A script and no XMPP server.
     pub(crate) fn script(script: &str) -> Self {
         Self {
+            shipped: None,
             script: script.into(),
             listen: vec!["udp:127.0.0.1:0", "tcp:127.0.0.1:0"],
             xmpp_host: "127.0.0.1".into(),
@@ -57,6 +64,31 @@ impl Setup {
     pub(crate) fn gateway(component_port: u16) -> Self {
         let script = fs::read_to_string(GATEWAY).expect("scripts/gateway.rhai ships");
         Self { component_port: Some(component_port), ..Self::script(&script) }
+    }
+
+    /// A configuration that ships and the script that it names, on free ports of loopback.
+    pub(crate) fn shipped(configuration: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(configuration);
+        let text = fs::read_to_string(&path).unwrap();
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        let (name, listen) = (value("script = "), value("listen = "));
+        let script = fs::read_to_string(path.with_file_name(name.trim_matches('"'))).unwrap();
+        let listen_freely = LOOPBACK.into_iter().filter(|address| {
+            let (transport, _) = address.split_once(':').expect("a transport stands in front");
+            listen.contains(&format!("\"{transport}:"))
+        });
+        let shipped = text.replace(listen, "@LISTEN@").replace(name, "\"route.rhai\"");
+        Self { shipped: Some(shipped), listen: listen_freely.collect(), ..Self::script(&script) }
+    }
+
+    /// Puts an address of the test's in the place of one that ships.
+    pub(crate) fn at(mut self, shipped: &str, ours: SocketAddr) -> Self {
+        let ours = ours.to_string();
+        let before = (self.script.clone(), self.shipped.clone());
+        self.script = self.script.replace(shipped, &ours);
+        self.shipped = self.shipped.map(|text| text.replace(shipped, &ours));
+        assert_ne!((&self.script, &self.shipped), (&before.0, &before.1), "no {shipped}");
+        self
     }
 
     /// Requests from XMPP go to this SIP agent.
@@ -103,6 +135,10 @@ impl Setup {
     }
 
     fn configuration(&self) -> String {
+        if let Some(shipped) = &self.shipped {
+            let listen = format!("{:?}", self.listen);
+            return shipped.replace("@LISTEN@", &listen) + "\n" + self.tables.as_str();
+        }
         let mut text = format!(
             "script = \"route.rhai\"\n\
              [sip]\n\
@@ -130,7 +166,7 @@ impl Setup {
 pub(crate) struct Sipjab {
     /// Where it listens for datagrams.
     pub(crate) udp: SocketAddr,
-    /// Where it listens for connections.
+    /// Where it listens for connections, if it does; else the same as `udp`.
     pub(crate) tcp: SocketAddr,
     /// Its log.
     pub(crate) process: Process,
@@ -155,7 +191,9 @@ impl Sipjab {
         let ready = process.wait_for_after(0, PATIENCE, is_ready);
         assert!(ready.is_some(), "sipjab is not ready:\n{}", process.lines().join("\n"));
         let lines = process.lines().join("\n");
-        Self { udp: listener(&lines, "udp:"), tcp: listener(&lines, "tcp:"), process, folder }
+        let udp = listener(&lines, "udp:");
+        let tcp = find_listener(&lines, "tcp:").unwrap_or(udp);
+        Self { udp, tcp, process, folder }
     }
 
     /// Starts the program and waits until the XMPP server has accepted its handshake.
@@ -176,6 +214,18 @@ impl Sipjab {
         let status = self.process.exit(PATIENCE + PATIENCE);
         assert!(status.success(), "sipjab ended with {status}");
         Self::start_in(self.folder)
+    }
+
+    /// Kills the program, and starts it again with what it has left in its folder.
+    pub(crate) fn kill_and_restart(mut self) -> Self {
+        self.process.signal(Signal::SIGKILL);
+        self.process.exit(PATIENCE);
+        Self::start_in(self.folder)
+    }
+
+    /// The configuration.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.folder.path().join("sipjab.toml")
     }
 
     /// The file of the embedded database.
@@ -237,10 +287,14 @@ fn folder_with(configuration: &str, script: &str) -> TempDir {
 
 /// The address behind `scheme` in the log.
 fn listener(lines: &str, scheme: &str) -> SocketAddr {
+    find_listener(lines, scheme)
+        .unwrap_or_else(|| panic!("no listener {scheme} in the log:\n{lines}"))
+}
+
+fn find_listener(lines: &str, scheme: &str) -> Option<SocketAddr> {
     let transport = scheme.split(':').next().unwrap_or(scheme);
-    let found = lines.split_whitespace().find_map(|word| {
+    lines.split_whitespace().find_map(|word| {
         let address = word.strip_prefix(transport)?.strip_prefix(':')?;
         word.starts_with(scheme).then(|| address.parse().ok()).flatten()
-    });
-    found.unwrap_or_else(|| panic!("no listener {scheme} in the log:\n{lines}"))
+    })
 }

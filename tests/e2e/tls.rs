@@ -35,7 +35,11 @@ fn phone(sipjab: &Sipjab, authority: &Authority) -> SecureAgent {
 #[test]
 fn phones_over_tls_and_udp_write_to_each_other() {
     let authority = Authority::new("ours");
-    let sipjab = Sipjab::start(&setup(&authority, PHONES, ""));
+    let both = authority.sign("sip.example");
+    let setup = Setup::shipped("examples/tls/sipjab.toml")
+        .file("certificate.pem", &both)
+        .file("key.pem", &both);
+    let sipjab = Sipjab::start(&setup);
     let mut alice = phone(&sipjab, &authority);
     let mut bob = Agent::bind();
     // Its own address leads nowhere, so that only the connection does.

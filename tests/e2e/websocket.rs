@@ -34,7 +34,7 @@ fn is_reached(sipjab: &Sipjab, mut alice: SecureAgent, transport: &str) {
 
 #[test]
 fn a_phone_in_a_page_registers_and_is_reached_through_its_connection() {
-    let sipjab = Sipjab::start(&Setup::script(PHONES).listen(&["ws:127.0.0.1:0"], ""));
+    let sipjab = Sipjab::start(&Setup::shipped("examples/websocket/sipjab.toml"));
     let alice = SecureAgent::ws(sipjab.listener("ws:"));
     is_reached(&sipjab, alice, "WS");
     sipjab.process.wait_for("a phone over ws");

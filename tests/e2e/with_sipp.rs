@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use md5::{Digest, Md5};
 
-use crate::auth;
 use crate::process::{PATIENCE, Process};
 use crate::sipjab::{Setup, Sipjab};
 use crate::sipp;
+use crate::subscriber::hex;
 
 const STATEFUL: &str = r#"
 fn request_route() {
@@ -197,7 +197,7 @@ fn proxy_for_users(called: &Called) -> Sipjab {
     );
     let sipjab = Sipjab::start(&proxy(&initial, ""));
     // SIPp knows no other algorithm than MD5.
-    let ha1 = auth::hex(&Md5::digest("alice:sip.example:open sesame"));
+    let ha1 = hex(&Md5::digest("alice:sip.example:open sesame"));
     sipjab.sql(&format!(
         "INSERT INTO subscriber (username, domain, ha1) VALUES ('alice', 'sip.example', '{ha1}');"
     ));

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use crate::peer::{DOMAIN, SECRET, XmppServer};
@@ -20,27 +21,34 @@ pub(crate) struct Client {
 impl Client {
     /// Logs `user` in (RFC 6120 §6, §7) and sends initial presence.
     pub(crate) fn login(server: &XmppServer, user: &str) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.client_port)).unwrap();
+        let client = Self::try_login(server.client_port, user);
+        let mut client = client.unwrap_or_else(|what| panic!("{user} waited for {what}"));
+        client.become_available();
+        client
+    }
+
+    /// Logs `user` in; says what did not come when that fails. No presence is sent.
+    pub(crate) fn try_login(port: u16, user: &str) -> Result<Self, &'static str> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(|_| "a connection")?;
         stream.set_nodelay(true).unwrap();
         let inbox = Inbox::read(stream.try_clone().unwrap());
         let mut client = Self { jid: format!("{user}@{DOMAIN}"), stream, inbox, last_id: 0 };
-        client.open_stream();
+        client.open_stream()?;
         let credentials = base64(format!("\0{user}\0{SECRET}").as_bytes());
-        client.send(&format!(
+        client.try_send(&format!(
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{credentials}</auth>"
         ));
-        client.expect("the outcome of SASL", |element| element.name == "success");
-        client.open_stream();
-        let bound = client.iq(
+        client.await_element("the outcome of SASL", |element| element.name == "success")?;
+        client.open_stream()?;
+        let bound = client.try_iq(
             "",
             "set",
             "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>e2e</resource></bind>",
-        );
-        let jid = bound.child("bind").and_then(|bind| bind.child_text("jid")).expect("a bound JID");
-        client.jid = jid.to_owned();
-        client.iq("", "set", "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>");
-        client.become_available();
-        client
+        )?;
+        let jid = bound.child("bind").and_then(|bind| bind.child_text("jid"));
+        client.jid = jid.ok_or("a bound JID")?.to_owned();
+        client.try_iq("", "set", "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>")?;
+        Ok(client)
     }
 
     /// Sends a chat message and returns its id.
@@ -55,12 +63,22 @@ impl Client {
 
     /// Sends a request and waits for its result or error; an empty `to` is the own server.
     pub(crate) fn iq(&mut self, to: &str, kind: &str, payload: &str) -> Element {
+        let answer = self.try_iq(to, kind, payload);
+        answer.unwrap_or_else(|what| panic!("{} waited for {what}", self.jid))
+    }
+
+    fn try_iq(&mut self, to: &str, kind: &str, payload: &str) -> Result<Element, &'static str> {
         let id = self.fresh_id();
         let to = if to.is_empty() { String::new() } else { format!(" to='{}'", escaped(to)) };
-        self.send(&format!("<iq type='{kind}' id='{id}'{to}>{payload}</iq>"));
-        self.expect("the answer to an iq", |element| {
+        self.try_send(&format!("<iq type='{kind}' id='{id}'{to}>{payload}</iq>"));
+        self.await_element("the answer to an iq", |element| {
             element.name == "iq" && element.attribute("id") == id
         })
+    }
+
+    /// The next element of any kind; an error when time or the stream is over.
+    pub(crate) fn next_element(&self, patience: Duration) -> Result<Element, RecvTimeoutError> {
+        self.inbox.next_that(patience, |_| true)
     }
 
     /// The next message with a body or an error.
@@ -78,15 +96,21 @@ impl Client {
 
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).expect("the server reads");
+        assert!(self.try_send(text), "the server reads");
     }
 
-    fn open_stream(&mut self) {
-        self.send(&format!(
+    /// Sends bytes; false when the server is gone.
+    pub(crate) fn try_send(&mut self, text: &str) -> bool {
+        self.stream.write_all(text.as_bytes()).is_ok()
+    }
+
+    fn open_stream(&mut self) -> Result<(), &'static str> {
+        self.try_send(&format!(
             "<?xml version='1.0'?><stream:stream to='{DOMAIN}' version='1.0' xml:lang='en' \
              xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
         ));
-        self.expect("stream features", |element| element.name == "stream:features");
+        self.await_element("stream features", |element| element.name == "stream:features")?;
+        Ok(())
     }
 
     /// Waits for the own presence to come back, so that messages to the bare JID arrive here.
@@ -97,10 +121,17 @@ impl Client {
         assert_eq!(ping.name, "iq");
     }
 
-    fn expect(&mut self, what: &str, wanted: impl Fn(&Element) -> bool) -> Element {
-        self.inbox
-            .next_that(PATIENCE, wanted)
-            .unwrap_or_else(|error| panic!("{} waited for {what}: {error}", self.jid))
+    fn expect(&mut self, what: &'static str, wanted: impl Fn(&Element) -> bool) -> Element {
+        let element = self.await_element(what, wanted);
+        element.unwrap_or_else(|what| panic!("{} waited for {what}", self.jid))
+    }
+
+    fn await_element(
+        &mut self,
+        what: &'static str,
+        wanted: impl Fn(&Element) -> bool,
+    ) -> Result<Element, &'static str> {
+        self.inbox.next_that(PATIENCE, wanted).map_err(|_| what)
     }
 
     fn fresh_id(&mut self) -> String {

@@ -14,6 +14,8 @@ pub(super) struct Domain<W> {
     start: u64,
     /// The ping that is out.
     pub(super) ping: Option<Ping>,
+    /// Slots with lower numbers have been answered for, once.
+    pub(super) confirmed: u64,
 }
 
 /// A ping that is out.
@@ -75,7 +77,7 @@ impl<W> Domain<W> {
 
 impl<W> Default for Domain<W> {
     fn default() -> Self {
-        Self { slots: VecDeque::new(), start: 0, ping: None }
+        Self { slots: VecDeque::new(), start: 0, ping: None, confirmed: 0 }
     }
 }
 

@@ -22,7 +22,9 @@ impl Wire {
         let to = jid::parse(to).unwrap();
         let from = jid::parse("romeo@sip.example").unwrap();
         let bytes = format!("<message id='{id}'/>").into_bytes();
-        self.handover.push(self.now, OutgoingStanza { bytes, id: id.to_owned(), to, from }, id)
+        let id_ = id.to_owned();
+        let stanza = OutgoingStanza { bytes, id: id_, to, from, asks_receipt: false };
+        self.handover.push(self.now, stanza, id)
     }
 
     fn sent(&mut self) -> String {
@@ -155,7 +157,7 @@ fn nothing_waits_for_ever() {
     assert_ne!(wire.sent(), sent, "an old ping is not repeated");
     wire.now += TIMEOUT;
     wire.handover.handle_timeout(wire.now);
-    assert_eq!(wire.fates(), [("c", Fate::Expired)]);
+    assert_eq!(wire.fates(), [("c", Fate::Unanswered)]);
     assert!(wire.handover.is_idle() && wire.handover.domains.is_empty());
 }
 
@@ -246,7 +248,7 @@ fn a_ping_that_is_not_answered_holds_up_nobody_for_ever() {
     wire.push("b", "juliet@x.example").unwrap();
     assert_eq!(wire.sent(), "<message id='b'/>");
     wire.passes(TIMEOUT / 2);
-    assert_eq!(wire.fates(), [("a", Fate::Expired)]);
+    assert_eq!(wire.fates(), [("a", Fate::Unanswered)]);
     assert_eq!(wire.handover.next_deadline(), Some(wire.now + TIMEOUT / 2));
     let sent = wire.sent();
     assert!(wire.pong("x.example", &sent));
@@ -309,4 +311,38 @@ fn replies_that_do_not_fit_are_dropped() {
     assert!(!wire.handover.push_reply(b" ".to_vec()));
     wire.push("a", "juliet@x.example").unwrap();
     assert!(!wire.handover.is_idle());
+}
+
+#[test]
+fn one_who_settles_late_waits_for_a_second_ping() {
+    let mut wire = Wire::ready(10);
+    wire.handover = Handover::new("sip.example", 10, TIMEOUT).settling_late();
+    wire.handover.handle_ready();
+    wire.push("a", "juliet@x.example").unwrap();
+    let first = wire.sent();
+    assert!(wire.pong("x.example", &first));
+    assert_eq!(wire.fates(), []);
+    wire.push("b", "juliet@x.example").unwrap();
+    let second = wire.sent();
+    assert!(wire.pong("x.example", &second));
+    assert_eq!(wire.fates(), [("a", Fate::HandedOver)]);
+    let third = wire.sent();
+    assert!(third.starts_with("<iq"), "{third}");
+    assert!(wire.pong("x.example", &third));
+    assert_eq!(wire.fates(), [("b", Fate::HandedOver)]);
+    assert_eq!(wire.sent(), "");
+    assert!(wire.handover.is_idle());
+}
+
+#[test]
+fn what_is_not_written_can_be_taken_back() {
+    let mut wire = Wire::ready(10);
+    wire.push("a", "juliet@x.example").unwrap();
+    wire.sent();
+    wire.handover.handle_closed();
+    for id in ["b", "c"] {
+        wire.push(id, "juliet@x.example").unwrap();
+    }
+    assert_eq!(wire.handover.withdraw(|id| *id != "c"), ["b"]);
+    assert_eq!((wire.fates(), wire.handover.len()), (vec![("a", Fate::Lost)], 1));
 }

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Registered, Router, Saving, Verdict, Waiting};
+use super::{Promise, Registered, Router, Saving, Verdict, Waiting};
 use crate::clock;
-use crate::gateway::OutgoingStanza;
+use crate::gateway::ledger::State;
+use crate::gateway::{MessageId, OutgoingStanza};
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{FromXmpp, Listener, Route, Target};
@@ -127,19 +128,22 @@ impl Router for Recording {
         self.later(Ok(self.request_status.borrow().unwrap_or(200)))
     }
 
-    fn send_stanza(
-        &self,
-        _: &Route,
-        stanza: OutgoingStanza,
-        wants_hand_over: bool,
-    ) -> Waiting<Verdict> {
+    fn send_stanza(&self, _: &Route, stanza: OutgoingStanza, promise: Promise) -> Waiting<Verdict> {
         self.note(format!("stanza from {} to {}", stanza.from, stanza.to));
-        let success = || if wants_hand_over { (200, "OK") } else { (202, "Accepted") };
+        let success = || match promise {
+            Promise::HandedOver | Promise::Delivered => (200, "OK"),
+            Promise::Queued => (202, "Accepted"),
+        };
         let verdict = self.verdict.borrow().clone();
         self.later(verdict.unwrap_or_else(|| {
             let (status, reason) = success();
             Verdict::new(status, reason)
         }))
+    }
+
+    fn message_fate(&self, id: MessageId) -> Waiting<Option<State>> {
+        self.note(format!("fate {id}"));
+        self.later(Some(State::Delivered))
     }
 
     fn refuse_stanza(&self, route: &mut Route, error: StanzaError) -> Result<(), RouteError> {
@@ -265,6 +269,6 @@ pub(crate) fn message_route(router: &Rc<Recording>) -> Box<Route> {
 pub(crate) fn stanza_route(stanza: Stanza, router: &Rc<Recording>) -> Box<Route> {
     let message = request("MESSAGE", "sip:juliet@sip.example", "");
     let mut route = route(Kind::XmppMessage, message, router);
-    route.xmpp = Some(FromXmpp { stanza, is_refused: false });
+    route.xmpp = Some(FromXmpp { stanza, is_refused: false, id: None });
     route
 }

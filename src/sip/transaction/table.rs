@@ -443,7 +443,10 @@ impl<M, U> Entry<M, U> {
                     self.timers[timer.index()].take().map(|id| wheel.cancel(id));
                 }
                 Output::SetTimer(timer, deadline) => {
-                    let id = wheel.insert(deadline, (owner, timer));
+                    let id = match timer.is_only_an_end() {
+                        true => wheel.insert_late(deadline, (owner, timer)),
+                        false => wheel.insert(deadline, (owner, timer)),
+                    };
                     self.timers[timer.index()].replace(id).map(|old| wheel.cancel(old));
                 }
             }

@@ -46,6 +46,11 @@ impl Timer {
     /// How many timers one transaction may run, for a list with one place for each.
     pub const COUNT: usize = 5;
 
+    /// Whether it only ends a transaction that has done all its work, so that nobody notices when it is late.
+    pub const fn is_only_an_end(self) -> bool {
+        matches!(self, Self::D | Self::I | Self::J | Self::K | Self::L | Self::M)
+    }
+
     /// The timer's place in the list of its transaction.
     pub const fn index(self) -> usize {
         match self {

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 const SLOTS: usize = 4096;
 const TICKS_PER_SECOND: u64 = 100;
 const NANOS_PER_TICK: u32 = 10_000_000;
+/// Timers that may be late fire together, at ticks that are multiples of this.
+const LATE: u64 = 16;
 
 /// A timer that was set, for cancelling it. It stays harmless when that timer has fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,17 @@ impl<K> Wheel<K> {
     /// Sets a timer. One whose deadline has passed fires with the next tick.
     pub fn insert(&mut self, deadline: Instant, key: K) -> TimerId {
         let tick = self.tick_from(deadline).max(self.done + 1);
+        self.insert_at(tick, key)
+    }
+
+    /// Sets a timer that may fire up to 160 ms late, with others of its kind: each tick with a timer costs its worker a
+    /// wake-up.
+    pub fn insert_late(&mut self, deadline: Instant, key: K) -> TimerId {
+        let tick = self.tick_from(deadline).max(self.done + 1);
+        self.insert_at(tick.next_multiple_of(LATE), key)
+    }
+
+    fn insert_at(&mut self, tick: u64, key: K) -> TimerId {
         let node = self.take_node();
         let slot = slot_of(tick);
         let last = self.nodes[slot].prev;
@@ -212,6 +225,17 @@ mod tests {
         let mut fired = Vec::new();
         wheel.advance(now, &mut fired);
         fired
+    }
+
+    #[test]
+    fn timers_that_may_be_late_fire_together() {
+        let start = origin();
+        let mut wheel = Wheel::new(start);
+        for millis in [5, 10, 155, 160] {
+            wheel.insert_late(start + ms(millis), millis);
+        }
+        assert_eq!(wheel.next_deadline(), Some(start + ms(160)));
+        assert_eq!(fired(&mut wheel, start + ms(160)), [5, 10, 155, 160]);
     }
 
     #[test]

@@ -162,7 +162,7 @@ fn a_rejected_invite_waits_for_its_ack_and_is_forgotten() {
     assert_eq!(table.handle_server(now, &a, ServerInput::Ack), Some(nothing()));
     assert_eq!(table.wheel.len(), 1, "only timer I runs");
     fired.clear();
-    table.advance(now + 5_000 * MS, &mut fired);
+    table.advance(now + 5_160 * MS, &mut fired);
     assert_eq!(fired, [Fired::Server(a, Step { over: Some("peer"), ..nothing() })]);
     assert_eq!(table.handle_server(now, &a, ServerInput::Ack), None);
 }

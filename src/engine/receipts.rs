@@ -1,0 +1,99 @@
+//! Receipts of XMPP users: told to the script that waits for one, and to the SIP user who asked for it.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::bridge::{Bridge, Waiter};
+use super::shared::Sending;
+use super::spool::tell;
+use crate::clock;
+use crate::gateway::{
+    Asked, Disposition, End, MessageId, OutgoingStanza, Receipt, RequestIds, receipt_to_sender,
+};
+use crate::script::router::Verdict;
+use crate::sip::Message;
+use crate::xmpp::Stanza;
+
+/// Receipts that are awaited at a time.
+pub(super) const MAX_AWAITED: usize = 100_000;
+
+impl Bridge {
+    /// Takes a stanza whose sender hears 200 once the recipient's own device has it.
+    pub(super) fn send_awaiting(&self, sending: Sending) {
+        let Sending { stanza, request, waiter, .. } = sending;
+        let id = stanza.id.clone();
+        let patience = waiter.map(|waiter| (waiter, self.patience));
+        if let Err(waiter) = self.expect_receipt(&stanza, request.to_bytes(), patience) {
+            return tell(waiter, Verdict::new(503, "The Gateway Is Full"));
+        }
+        if self.push_waiting(stanza, Waiter::Receipt(id.clone())).is_err() {
+            let waiter = self.awaited.borrow_mut().handle_failed(&id);
+            tell(waiter, Verdict::new(503, "The Gateway Is Full"));
+        }
+        self.spool.notice_deadline();
+    }
+
+    /// Awaits the receipt that a stanza asks for. Gives the waiter back when too many are awaited.
+    pub(super) fn expect_receipt(
+        &self,
+        stanza: &OutgoingStanza,
+        request: Bytes,
+        waiter: Option<(oneshot::Sender<Verdict>, std::time::Duration)>,
+    ) -> Result<(), Option<oneshot::Sender<Verdict>>> {
+        let recipient = stanza.to.to_bare().to_string();
+        let mut awaited = self.awaited.borrow_mut();
+        awaited.expect(clock::now(), stanza.id.clone(), recipient, request, waiter)
+    }
+
+    /// Takes a receipt, if the stanza is one that is awaited.
+    pub(super) fn take_receipt(&self, stanza: &Stanza) {
+        let Some(receipt) = Receipt::read(stanza) else { return };
+        let Some(Ok(sender)) = stanza.from_jid() else { return };
+        let id = &receipt.message_id;
+        let sender = sender.to_bare().to_string();
+        let taken = self.awaited.borrow_mut().handle_receipt(id, &sender);
+        let Some((request, waiter)) = taken else { return };
+        tell(waiter, Verdict::new(200, "OK"));
+        if let Some(id) = MessageId::of_stanza_id(id) {
+            self.spool.handle_receipt(id);
+        }
+        let request = Message::parse(request).ok();
+        let asked = request.as_ref().and_then(Asked::of_request).filter(|asked| asked.delivered);
+        if let (Some(request), Some(asked)) = (request, asked) {
+            self.confirm(MessageId::of_receipt(id), &request, &asked, Disposition::Delivered);
+        }
+    }
+
+    /// Tells a SIP user in his own words what became of his message (RFC 5438).
+    pub(super) fn confirm(
+        &self,
+        id: MessageId,
+        request: &Message,
+        asked: &Asked,
+        disposition: Disposition,
+    ) {
+        let word = id.to_string();
+        let unix_time = clock::unix_time();
+        let ids = RequestIds { tag: &word[..16], call_id: &word, cseq: 1, unix_time };
+        match receipt_to_sender(request, asked, disposition, ids) {
+            Ok(receipt) => self.spool_notice(id, &receipt),
+            Err(error) => tracing::info!(%error, "a receipt cannot be told to its SIP user"),
+        }
+    }
+
+    /// Tells those who have waited long enough for a receipt.
+    pub(super) fn end_waits(&self, now: Instant) {
+        loop {
+            let end = self.awaited.borrow_mut().poll_end(now);
+            let Some((waiter, end)) = end else { return };
+            let verdict = match end {
+                // RFC 3428 §7: somebody else will deliver it.
+                End::HandedOver => Verdict::new(202, "Accepted"),
+                End::Silence => Verdict::new(504, "The XMPP Server Does Not Answer"),
+            };
+            tell(Some(waiter), verdict);
+        }
+    }
+}

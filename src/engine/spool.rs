@@ -1,0 +1,592 @@
+//! Messages that were accepted for delivery: stored before anybody is told so, sent in order, tried again, and reported when
+//! they fail. [`Ledger`] decides; this stores what it has decided, and does it.
+
+mod journal;
+mod report;
+mod restore;
+mod row;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+
+use super::bridge::{Bridge, Waiter};
+use super::shared::Sending;
+use crate::clock;
+use crate::config::{SpoolConfig, Uncertain};
+use crate::gateway::ledger::{
+    Acceptance, Bounds, Entry, Ledger, Next, Outcome, Policy, Side, State,
+};
+use crate::gateway::{
+    Incoming, MessageId, Outgoing, OutgoingRequest, OutgoingStanza, RequestIds,
+    message_from_stanza, stanza_from_message,
+};
+use crate::script::router::Verdict;
+use crate::sip::Message;
+use crate::store::Store;
+use crate::xmpp::ns::ContentNamespace;
+use crate::xmpp::{Condition, Stanza, StanzaError};
+use journal::Step;
+pub(crate) use report::Failure;
+pub(crate) use row::Kind;
+use row::{Change, Row};
+pub use row::{SPOOL, Told};
+
+/// Messages whose hand-over to XMPP is awaited: as many as may be uncertain when the stream breaks.
+const XMPP_WINDOW: usize = 128;
+
+/// MESSAGEs on their way to SIP.
+const SIP_WINDOW: usize = 1000;
+
+/// Steps that may wait for the store before replies are dropped.
+const MAX_STEPS: usize = 50_000;
+
+/// How long a store that is away is left alone.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// A message.
+pub(super) struct Load {
+    kind: Kind,
+    /// As it is stored: a request or a stanza.
+    bytes: Bytes,
+    /// What it has become, for the first attempt.
+    made: Option<Made>,
+    /// Who waits until it is stored.
+    waiters: Vec<oneshot::Sender<Verdict>>,
+}
+
+/// What a message has become on the other side.
+enum Made {
+    Stanza(OutgoingStanza),
+    Request(Box<(OutgoingRequest, Stanza)>),
+}
+
+/// The spool.
+pub(super) struct Spool {
+    pub(super) ledger: RefCell<Ledger<Load>>,
+    config: SpoolConfig,
+    store: Option<Store>,
+    steps: RefCell<Vec<Step>>,
+    /// Steps that are being written.
+    writing: Cell<usize>,
+    has_steps: Notify,
+    deadline_changed: Notify,
+    /// What the store has kept is known.
+    is_restored: Cell<bool>,
+    restored: Notify,
+    /// The store has not taken the last steps.
+    is_store_away: Cell<bool>,
+}
+
+impl Spool {
+    pub(super) fn new(config: &SpoolConfig, store: Option<Store>) -> Self {
+        let policy = Policy {
+            attempts: config.attempts,
+            first_wait: config.retry_after,
+            longest_wait: config.max_retry_after,
+            repeats_uncertain: config.uncertain == Uncertain::Repeat,
+            keep: config.keep,
+        };
+        let bounds = Bounds {
+            messages: config.max_messages,
+            bytes: config.max_bytes,
+            xmpp_window: XMPP_WINDOW,
+            sip_window: SIP_WINDOW,
+        };
+        Self {
+            ledger: RefCell::new(Ledger::new(policy, bounds)),
+            config: config.clone(),
+            is_restored: Cell::new(store.is_none()),
+            store,
+            steps: RefCell::default(),
+            writing: Cell::new(0),
+            has_steps: Notify::new(),
+            deadline_changed: Notify::new(),
+            restored: Notify::new(),
+            is_store_away: Cell::new(false),
+        }
+    }
+
+    /// Is nothing under way, and everything written? What waits is there after a restart.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_written = self.writing.get() == 0 && self.steps.borrow().is_empty();
+        let ledger = self.ledger.borrow();
+        let may_wait = self.store.is_some() || ledger.is_empty();
+        is_written && ledger.under_way() == 0 && may_wait
+    }
+
+    /// Does what waits outlive this process?
+    pub(super) fn is_durable(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// What is known of a message.
+    pub(super) fn state(&self, id: MessageId) -> Option<State> {
+        self.ledger.borrow().state(id)
+    }
+
+    /// Tells that the recipient's device has a message that was handed over.
+    pub(super) fn handle_receipt(&self, id: MessageId) {
+        if self.ledger.borrow_mut().handle_receipt(id) {
+            self.change(id, State::Delivered, 1, None);
+        }
+    }
+
+    /// Tells that there may be an earlier deadline.
+    pub(super) fn notice_deadline(&self) {
+        self.deadline_changed.notify_one();
+    }
+
+    /// May a message be accepted now?
+    fn takes_messages(&self) -> bool {
+        self.is_restored.get() && !self.is_store_away.get()
+    }
+
+    fn step(&self, step: Step) {
+        self.steps.borrow_mut().push(step);
+        self.has_steps.notify_one();
+    }
+
+    fn change(&self, id: MessageId, state: State, attempts: u32, failure: Option<&Failure>) {
+        let (status, reason) = failure.map_or((0, ""), |it| (it.code, it.reason.as_str()));
+        let change = Change { state: state.word(), attempts, status, reason: reason.to_owned() };
+        self.step(Step::Change(id, change));
+    }
+
+    /// Takes a message that is to be stored; its sender hears of it in [`Bridge::handle_stored`].
+    fn accept(&self, offered: Offered) -> Acceptance {
+        let Offered { id, kind, lane, sender, recipient, bytes, made, waiter } = offered;
+        let (now, unix) = (clock::now(), millis(clock::unix_time()));
+        let side = match kind {
+            Kind::Request | Kind::XmppReport => Side::Xmpp,
+            Kind::Stanza | Kind::SipReport => Side::Sip,
+        };
+        let waiters = waiter.into_iter().collect();
+        let load = Load { kind, bytes: bytes.clone(), made, waiters };
+        let entry = Entry {
+            id,
+            side,
+            lane: Arc::from(&*lane),
+            expires: now + self.config.expire,
+            size: bytes.len(),
+            is_report: kind.is_report(),
+            value: load,
+        };
+        let acceptance = self.ledger.borrow_mut().accept(entry);
+        if let Acceptance::New { starts } = acceptance {
+            let (state, attempts) = if starts { (State::Sending, 1) } else { (State::Accepted, 0) };
+            if !starts && let Some(load) = self.ledger.borrow_mut().get_mut(id) {
+                // What waits takes no more memory than it is counted for.
+                load.made = None;
+            }
+            let expires = unix + millis(self.config.expire);
+            let message = bytes;
+            let row = Row {
+                id,
+                kind,
+                lane,
+                state,
+                attempts,
+                accepted: unix,
+                expires,
+                sender,
+                recipient,
+                message,
+            };
+            self.step(Step::Insert(Box::new(row)));
+            self.deadline_changed.notify_one();
+        }
+        acceptance
+    }
+}
+
+/// A message that may be accepted.
+struct Offered {
+    id: MessageId,
+    kind: Kind,
+    lane: String,
+    sender: String,
+    recipient: String,
+    bytes: Bytes,
+    made: Option<Made>,
+    waiter: Option<oneshot::Sender<Verdict>>,
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The refusal of a message that cannot be kept.
+fn not_kept(reason: &'static str) -> Verdict {
+    let header = Some(("Retry-After", "10".to_owned()));
+    Verdict { status: 503, reason: reason.into(), header }
+}
+
+impl Bridge {
+    /// Accepts a MESSAGE for an XMPP user: 202 once it is stored.
+    pub(super) fn spool_request(&self, sending: Sending) {
+        let Sending { stanza, request, waiter, .. } = sending;
+        if !self.spool.takes_messages() {
+            return tell(waiter, not_kept("The Spool Is Away"));
+        }
+        let id = MessageId::of_request(&request);
+        let uri = |of: Result<crate::sip::NameAddr<'_>, _>| of.map(|it| it.uri.to_owned());
+        let state = self.spool.state(id);
+        if state.is_some() {
+            tracing::debug!(%id, "a second copy of a message");
+            return self.tell_known(id, waiter);
+        }
+        let lane = stanza.to.to_bare().to_string();
+        let acceptance = self.spool.accept(Offered {
+            id,
+            kind: Kind::Request,
+            lane,
+            sender: uri(request.from()).unwrap_or_default(),
+            recipient: uri(request.to()).unwrap_or_default(),
+            bytes: request.to_bytes(),
+            made: Some(Made::Stanza(stanza)),
+            waiter: None,
+        });
+        match acceptance {
+            Acceptance::New { .. } => self.await_storing(id, waiter),
+            Acceptance::Known(_) => self.tell_known(id, waiter),
+            Acceptance::Full => tell(waiter, not_kept("The Spool Is Full")),
+        }
+    }
+
+    fn await_storing(&self, id: MessageId, waiter: Option<oneshot::Sender<Verdict>>) {
+        if let Some(load) = self.spool.ledger.borrow_mut().get_mut(id) {
+            load.waiters.extend(waiter);
+        }
+    }
+
+    fn tell_known(&self, id: MessageId, waiter: Option<oneshot::Sender<Verdict>>) {
+        let is_storing = self.spool.ledger.borrow().is_storing(id);
+        match is_storing {
+            true => self.await_storing(id, waiter),
+            false => tell(waiter, Verdict::new(202, "Accepted")),
+        }
+    }
+
+    /// Accepts a stanza for a SIP user.
+    pub(super) fn spool_stanza(&self, id: MessageId, stanza: &Stanza, request: OutgoingRequest) {
+        let busy = |text| StanzaError::from(Condition::ResourceConstraint).with_text(text);
+        if !self.spool.takes_messages() {
+            return self.return_error(stanza, &busy("messages cannot be kept now"));
+        }
+        let text = |of: Option<std::borrow::Cow<'_, str>>| of.unwrap_or_default().into_owned();
+        let (sender, recipient) = (text(stanza.from()), text(stanza.to()));
+        let acceptance = self.spool.accept(Offered {
+            id,
+            kind: Kind::Stanza,
+            lane: recipient.split('/').next().unwrap_or_default().to_owned(),
+            sender,
+            recipient,
+            bytes: stanza.bytes().clone(),
+            made: Some(Made::Request(Box::new((request, stanza.clone())))),
+            waiter: None,
+        });
+        match acceptance {
+            Acceptance::New { .. } => {}
+            Acceptance::Known(state) => tracing::debug!(%state, "a second copy of a stanza"),
+            Acceptance::Full => self.return_error(stanza, &busy("too many messages wait")),
+        }
+    }
+
+    /// Writes steps as they come, many in one transaction, and does what follows from them.
+    pub(super) async fn keep_spool(self: Rc<Self>) {
+        self.restore_spool().await;
+        loop {
+            let steps = self.spool.steps.take();
+            if steps.is_empty() {
+                self.spool.has_steps.notified().await;
+                continue;
+            }
+            self.spool.writing.set(steps.len());
+            let statements = journal::statements(&steps, clock::unix_time());
+            let written = match &self.spool.store {
+                Some(store) if !statements.is_empty() => store.execute(statements).await.map(drop),
+                _ => Ok(()),
+            };
+            self.spool.writing.set(0);
+            match written {
+                Ok(()) => self.handle_written(steps),
+                Err(error) => {
+                    self.handle_unwritten(steps, &error.to_string());
+                    tokio::time::sleep(STORE_PAUSE).await;
+                    self.spool.is_store_away.set(false);
+                }
+            }
+        }
+    }
+
+    fn handle_written(&self, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Insert(row) => self.handle_stored(row.id),
+                Step::Begin(id, _) => self.begin(id),
+                Step::Reply(bytes) => self.reply_now(bytes),
+                Step::Change(..) | Step::Delete(_) => {}
+            }
+        }
+        self.start_ready();
+    }
+
+    fn handle_stored(&self, id: MessageId) {
+        let mut ledger = self.spool.ledger.borrow_mut();
+        let begins = ledger.handle_stored(id);
+        let waiters = ledger.get_mut(id).map(|load| std::mem::take(&mut load.waiters));
+        drop(ledger);
+        for waiter in waiters.into_iter().flatten() {
+            tell(Some(waiter), Verdict::new(202, "Accepted"));
+        }
+        if begins {
+            self.begin(id);
+        }
+    }
+
+    /// Refuses what could not be stored; what must be written is written later.
+    fn handle_unwritten(&self, steps: Vec<Step>, error: &str) {
+        if !self.spool.is_store_away.replace(true) {
+            tracing::warn!(%error, "the spool takes nothing");
+        }
+        let mut owed = Vec::new();
+        for step in steps {
+            match step {
+                step if step.is_owed() => owed.push(step),
+                Step::Insert(row) => {
+                    self.refuse(row.id);
+                    // It may have been written all the same.
+                    owed.push(Step::Delete(row.id));
+                }
+                Step::Reply(bytes) => self.reply_now(bytes),
+                Step::Begin(..) | Step::Change(..) | Step::Delete(_) => {}
+            }
+        }
+        let newer = self.spool.steps.take();
+        owed.extend(newer);
+        self.spool.steps.replace(owed);
+        self.spool.has_steps.notify_one();
+    }
+
+    fn refuse(&self, id: MessageId) {
+        let refused = self.spool.ledger.borrow_mut().handle_refused(id);
+        let Some(load) = refused else { return };
+        for waiter in load.waiters {
+            tell(Some(waiter), not_kept("The Spool Is Away"));
+        }
+        if let (Kind::Stanza, Some(stanza)) = (load.kind, parsed(&load.bytes)) {
+            let error = StanzaError::from(Condition::ResourceConstraint);
+            self.return_error(&stanza, &error.with_text("the message could not be kept"));
+        }
+    }
+
+    /// Sends a reply to an XMPP user behind what he has sent before: once that is stored.
+    pub(super) fn reply(&self, bytes: Vec<u8>) {
+        let waiting = self.spool.steps.borrow().len();
+        match self.spool.writing.get() + waiting {
+            0 => self.reply_now(bytes),
+            _ if waiting < MAX_STEPS => self.spool.step(Step::Reply(bytes)),
+            _ => tracing::warn!("a reply to an XMPP user was dropped: the spool is slow"),
+        }
+    }
+
+    /// Begins what may begin.
+    pub(super) fn start_ready(&self) {
+        let is_draining = self.worker().is_none_or(|worker| worker.shared.is_draining());
+        if is_draining && self.spool.is_durable() {
+            return;
+        }
+        let now = clock::now();
+        loop {
+            let mut ledger = self.spool.ledger.borrow_mut();
+            let Some(id) = ledger.poll_start(now) else { return };
+            let attempts = ledger.attempts(id);
+            drop(ledger);
+            let (state, reason) = (State::Sending.word(), String::new());
+            self.spool.step(Step::Begin(id, Change { state, attempts, status: 0, reason }));
+        }
+    }
+
+    /// Begins an attempt, which is stored as begun.
+    fn begin(&self, id: MessageId) {
+        let mut ledger = self.spool.ledger.borrow_mut();
+        let Some(load) = ledger.get_mut(id) else { return };
+        let (kind, bytes, made) = (load.kind, load.bytes.clone(), load.made.take());
+        drop(ledger);
+        match kind {
+            Kind::Request => self.begin_request(id, bytes, made),
+            Kind::Stanza => self.begin_stanza(id, &bytes, made),
+            Kind::SipReport => match Message::parse(bytes) {
+                Ok(message) => self.deliver_report(message, id),
+                Err(_) => self.conclude(id, Outcome::Failed, Some(Failure::unreadable())),
+            },
+            Kind::XmppReport => match parsed(&bytes).and_then(|it| addressed(&it, id)) {
+                Some(stanza) => self.push_stanza(id, stanza),
+                None => self.conclude(id, Outcome::Failed, Some(Failure::unreadable())),
+            },
+        }
+    }
+
+    fn begin_request(&self, id: MessageId, bytes: Bytes, made: Option<Made>) {
+        if let Some(Made::Stanza(stanza)) = made {
+            return self.push_request(id, stanza, bytes);
+        }
+        let made = Message::parse(bytes.clone())
+            .map(|request| stanza_from_message(&request, &id.to_string(), &self.gateway.mapping));
+        match made {
+            Ok(Ok(Outgoing::Stanza(stanza))) => self.push_request(id, stanza, bytes),
+            Ok(Ok(Outgoing::Nothing(_))) => self.conclude(id, Outcome::HandedOver, None),
+            Ok(Err(error)) => {
+                let failure = Failure::new(error.status().0, error.to_string());
+                self.conclude(id, Outcome::Failed, Some(failure));
+            }
+            Err(_) => self.conclude(id, Outcome::Failed, Some(Failure::unreadable())),
+        }
+    }
+
+    fn push_request(&self, id: MessageId, stanza: OutgoingStanza, request: Bytes) {
+        if stanza.asks_receipt {
+            // Without room for it the sender goes without a receipt.
+            let _ = self.expect_receipt(&stanza, request, None);
+        }
+        self.push_stanza(id, stanza);
+    }
+
+    fn push_stanza(&self, id: MessageId, stanza: OutgoingStanza) {
+        let pushed = self.push_waiting(stanza, Waiter::Spool(id));
+        if pushed.is_err() {
+            let failure = Failure::new(503, "the gateway is full");
+            self.conclude(id, Outcome::OutOfReach, Some(failure));
+        }
+    }
+
+    fn begin_stanza(&self, id: MessageId, bytes: &Bytes, made: Option<Made>) {
+        let Some(worker) = self.worker() else { return };
+        if let Some(Made::Request(made)) = made {
+            let (request, stanza) = *made;
+            return self.run_message_route(&worker, request, stanza, Some(id));
+        }
+        let Some(stanza) = parsed(bytes) else {
+            return self.conclude(id, Outcome::Failed, Some(Failure::unreadable()));
+        };
+        // The same in every attempt, so that the recipient can tell a second copy (RFC 3261 §8.2.2.2).
+        let call_id = id.to_string();
+        let unix_time = clock::unix_time();
+        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
+        match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
+            Ok(Incoming::Request(request)) => {
+                self.run_message_route(&worker, *request, stanza, Some(id));
+            }
+            Ok(_) => self.conclude(id, Outcome::HandedOver, None),
+            Err(error) => {
+                let failure = Failure::of_stanza(error.stanza_error());
+                self.conclude(id, Outcome::Failed, Some(failure));
+            }
+        }
+    }
+
+    /// Takes what an attempt has come to. `failure` says what the sender hears when it was the last.
+    pub(super) fn conclude(&self, id: MessageId, outcome: Outcome, failure: Option<Failure>) {
+        let mut ledger = self.spool.ledger.borrow_mut();
+        let attempts = ledger.attempts(id);
+        let next = ledger.conclude(clock::now(), id, outcome);
+        drop(ledger);
+        match next {
+            Some(Next::Again) => {
+                self.spool.change(id, State::Accepted, attempts, failure.as_ref());
+            }
+            Some(Next::Over(state, load)) => {
+                let failure = failure.filter(|_| state == State::Failed);
+                self.spool.change(id, state, attempts, failure.as_ref());
+                match failure {
+                    Some(failure) => self.tell_of_failure(id, &load, &failure),
+                    None if state == State::Delivered => self.send_receipt(&load),
+                    None => {}
+                }
+            }
+            None => {}
+        }
+        self.spool.deadline_changed.notify_one();
+        self.start_ready();
+    }
+
+    /// Takes back what is not written to a stream that is gone.
+    pub(super) fn handle_stream(&self, is_open: bool) {
+        self.spool.ledger.borrow_mut().set_open(Side::Xmpp, is_open);
+        if !is_open {
+            for waiter in self.withdraw_spooled() {
+                if let Waiter::Spool(id) = waiter {
+                    self.conclude(id, Outcome::Unsent, None);
+                }
+            }
+        }
+        self.start_ready();
+    }
+
+    /// Serves the deadlines of what waits.
+    pub(super) async fn watch_spool(self: Rc<Self>) {
+        loop {
+            let deadline = self.spool.ledger.borrow().next_deadline();
+            let receipts = self.awaited.borrow().next_deadline();
+            let deadline = [deadline, receipts].into_iter().flatten().min();
+            tokio::select! {
+                () = until(deadline) => {
+                    self.end_waits(clock::now());
+                    self.handle_spool_timeout(clock::now());
+                }
+                () = self.spool.deadline_changed.notified() => {}
+            }
+        }
+    }
+
+    fn handle_spool_timeout(&self, now: Instant) {
+        loop {
+            let expired = self.spool.ledger.borrow_mut().poll_expired(now);
+            let Some((id, load)) = expired else { break };
+            let failure = Failure::expired();
+            self.spool.change(id, State::Expired, 0, Some(&failure));
+            self.tell_of_failure(id, &load, &failure);
+        }
+        loop {
+            let forgotten = self.spool.ledger.borrow_mut().poll_forgotten(now);
+            let Some(id) = forgotten else { break };
+            self.spool.step(Step::Delete(id));
+        }
+        self.start_ready();
+    }
+}
+
+/// Tells who waits; one who has stopped waiting hears nothing.
+pub(super) fn tell(waiter: Option<oneshot::Sender<Verdict>>, verdict: Verdict) {
+    if let Some(waiter) = waiter {
+        let _ = waiter.send(verdict);
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A stanza as it was stored.
+fn parsed(bytes: &[u8]) -> Option<Stanza> {
+    Stanza::parse(std::str::from_utf8(bytes).ok()?, ContentNamespace::Component).ok()
+}
+
+/// A stanza of ours that was stored, with an id of our own for the one who awaits its hand-over.
+fn addressed(stanza: &Stanza, id: MessageId) -> Option<OutgoingStanza> {
+    Some(OutgoingStanza {
+        bytes: stanza.bytes().to_vec(),
+        id: id.to_string(),
+        to: stanza.to_jid()?.ok()?,
+        from: stanza.from_jid()?.ok()?,
+        asks_receipt: false,
+    })
+}
