@@ -141,7 +141,7 @@ impl Bridge {
     }
 
     /// Takes a stanza for XMPP, and tells who waits what was promised to him, or why not.
-    pub(super) fn take(&self, sending: Sending) {
+    pub(super) fn take(self: &Rc<Self>, sending: Sending) {
         match sending.promise {
             Promise::Queued => self.spool_request(sending),
             Promise::Delivered => self.send_awaiting(sending),

@@ -228,7 +228,19 @@ fn not_kept(reason: &'static str) -> Verdict {
 
 impl Bridge {
     /// Accepts a MESSAGE for an XMPP user: 202 once it is stored.
-    pub(super) fn spool_request(&self, sending: Sending) {
+    pub(super) fn spool_request(self: &Rc<Self>, sending: Sending) {
+        if !self.spool.is_restored.get() {
+            let bridge = self.clone();
+            tokio::task::spawn_local(async move {
+                bridge.await_spool().await;
+                bridge.accept_request(sending);
+            });
+            return;
+        }
+        self.accept_request(sending);
+    }
+
+    fn accept_request(&self, sending: Sending) {
         let Sending { stanza, request, waiter, .. } = sending;
         if !self.spool.takes_messages() {
             return tell(waiter, not_kept("The Spool Is Away"));

@@ -153,7 +153,7 @@ mod tests {
         "rewritehost sethost seth rewritehostport sethostport sethp rewriteuser setuser setu",
         "rewriteuserpass rewriteport setport setp rewriteuri seturi revert_uri prefix strip strip_tail",
         "append_branch setdsturi setduri resetdsturi resetduri isdsturiset isduriset",
-        "forward forward_udp forward_tcp forward_tls force_rport add_rport len_gt",
+        "forward forward_udp forward_tcp forward_tls force_rport add_rport force_send_socket len_gt",
         "sl_send_reply sl_reply sl_reply_error sl_filter_ACK send_reply send_reply_error",
         "t_newtran t_lookup_request t_reply t_relay t_relay_to_udp t_relay_to_tcp t_release",
         "t_retransmit_reply t_check_trans t_precheck_trans t_check_status t_on_failure t_on_negative",
