@@ -76,9 +76,7 @@ impl Stored {
         let is_uri = |uri: &str| Uri::parse(uri).is_ok();
         let is_line = |text: &str| !text.contains(char::is_control);
         let to = if is_uri(&self.to) { &self.to } else { aor };
-        if !is_uri(&self.from)
-            || ![&self.from, to, &self.content_type].into_iter().all(|text| is_line(text))
-        {
+        if !is_uri(&self.from) || ![&self.from, to, &self.content_type].into_iter().all(is_line) {
             return None;
         }
         let RequestIds { tag, call_id, cseq } = ids;
