@@ -393,7 +393,11 @@ impl Bridge {
         }
         if let (Kind::Stanza, Some(stanza)) = (load.kind, parsed(&load.bytes)) {
             let error = StanzaError::from(Condition::ResourceConstraint);
-            self.return_error(&stanza, &error.with_text("the message could not be kept"));
+            let error = error.with_text("the message could not be kept");
+            // At once, so that no answer to a later ping overtakes it.
+            if let Some(reply) = error.reply_to(&stanza) {
+                self.reply_now(reply);
+            }
         }
     }
 
