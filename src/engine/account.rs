@@ -196,7 +196,8 @@ impl Login {
         let Some(words) = jabber.config.words(text).filter(|_| !self.is_told.get()) else { return };
         let from = if address.is_empty() { jabber.config.registrar.as_str() } else { address };
         let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
-        let ids = RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
+        let ids =
+            RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
         match text_message(from, &self.sip_id, words, ids) {
             Ok(notice) => worker.deliver_by_default(notice.message, Sender::nobody(self.home())),
             Err(error) => tracing::info!(%error, "a SIP user cannot be told"),
@@ -207,7 +208,8 @@ impl Login {
         let Some(worker) = self.worker.upgrade() else { return };
         let AccountMessage { stanza, from, prefix, may_bounce } = message;
         let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
-        let ids = RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
+        let ids =
+            RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
         let home = self.home();
         let made = request_between(&stanza, &from, &self.sip_id, &prefix, ids, home.mapping());
         match made {

@@ -1,7 +1,6 @@
 //! Between the SIP side and the stream of the XMPP component. It lives on the worker that has the stream.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,19 +17,14 @@ use super::worker::Worker;
 use crate::clock;
 use crate::gateway::ledger::Outcome;
 use crate::gateway::{
-    Awaited, Fate, Handover, Incoming, Lanes, MAX_PAGER, MessageId, OutgoingRequest,
-    OutgoingStanza, OutgoingStanzaMeta, RequestIds, VIA_RESERVE, error_from_response,
-    failure_from_error, message_from_stanza, notice_from_error, receipt_for,
+    Awaited, Fate, Handover, Incoming, Mapping, MessageId, OutgoingRequest, OutgoingStanza,
+    OutgoingStanzaMeta, RequestIds, error_from_response, failure_from_error, message_from_stanza,
+    notice_from_error,
 };
 use crate::modules::xmpp::{Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
-use crate::script::engine::Ended;
-use crate::script::error::RouteError;
-use crate::script::export::Kind;
-use crate::script::route::{FromXmpp, Route};
 use crate::script::router::{Promise, Verdict};
 use crate::sip::Message;
-use crate::sip::transport::{Source, Transport};
 use crate::xmpp::backoff::BackoffConfig;
 use crate::xmpp::iq::{Facts, Responder};
 use crate::xmpp::stream::component::ComponentConfig;
@@ -347,7 +341,7 @@ impl Home for Bridge {
             End::Unsent if self.spool.is_durable() => {
                 Bridge::conclude(self, id, Outcome::Unsent, None);
             }
-            End::Unsent => self.conclude(id, End::Refused(going_down())),
+            End::Unsent => Home::conclude(self, id, End::Refused(going_down())),
         }
     }
 }

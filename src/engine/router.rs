@@ -22,9 +22,7 @@ use crate::gateway::{MessageId, OutgoingStanza};
 use crate::script::error::RouteError;
 use crate::script::export::Kind;
 use crate::script::route::{Listener, Route, Target};
-use crate::script::router::{
-    AccountOrder, Promise, Registered, Router, Saving, Verdict, Waiting,
-};
+use crate::script::router::{AccountOrder, Promise, Registered, Router, Saving, Verdict, Waiting};
 use crate::sip::certificate::Certificate;
 use crate::sip::location::Binding;
 use crate::sip::transaction::{ServerInput, ServerKey};

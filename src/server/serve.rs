@@ -16,8 +16,7 @@ use super::{ServeError, sound_script};
 use crate::clock;
 use crate::config::{Config, DnsConfig, Params};
 use crate::engine::{
-    Attached, Jabber, Locations, Mail, SPOOL, Script, Shared, Worker, after_waiting,
-    before_waiting,
+    Attached, Jabber, Locations, Mail, SPOOL, Script, Shared, Worker, after_waiting, before_waiting,
 };
 use crate::modules::{self, jabber, registrar, xmpp};
 use crate::net::dns::{DnsError, Resolver};
