@@ -96,8 +96,8 @@ const TRAPS: &[(u8, Dialect, &str, &[&str])] = &[
         "if (!lookup(\"location\")) { $var(rc) = $rc; }",
         &["if !lookup(\"location\") {", "set_avp(\"var.rc\", -1);", "}"],
     ),
-    (20, OpenSer, "m_store(\"$ru\");", &["unsupported(\"a.cfg:2\", \"m_store(\\\"$ru\\\")\");"]),
-    (21, Ser0, "jab_send_message();", &["unsupported(\"a.cfg:2\", \"jab_send_message()\");"]),
+    (20, OpenSer, "m_store(\"$ru\");", &["m_store(ruri());"]),
+    (21, Ser0, "jab_send_message();", &["send_message();"]),
     (
         22,
         OpenSer,

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::accept::Offered;
 use super::row::Kind;
-use super::{Load, Offered, parsed};
+use super::{Load, parsed};
 use crate::clock;
 use crate::engine::bridge::Bridge;
 use crate::gateway::{
