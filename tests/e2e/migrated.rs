@@ -50,6 +50,10 @@ fn translated(file: &Path) -> Server {
     let kept: Vec<&str> = config.lines().filter(|line| !line.starts_with("listen")).collect();
     let listen = format!("[sip]\nlisten = [\"udp:{address}\", \"tcp:{address}\"]");
     fs::write(new.join("sipjab.toml"), kept.join("\n").replace("[sip]", &listen)).unwrap();
+    if new.join("sipjab.env").exists() {
+        // Nobody has the old database.
+        fs::write(new.join("sipjab.env"), "SIPJAB_STORE_URL=sqlite:store.db\n").unwrap();
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_sipjab"));
     command.arg("run").arg("-c").arg(new.join("sipjab.toml"));
     let process = Process::start("sipjab", &command);
