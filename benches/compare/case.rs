@@ -49,15 +49,16 @@ pub(crate) struct Case {
     /// The heading in the table.
     pub(crate) title: &'static str,
     pub(crate) work: Work,
-    /// When the final SIP reply is sent: sipjab's `reply` setting.
     pub(crate) reply: Reply,
 }
 
-/// What the final reply of [`Work::MessageToXmpp`] stands for.
+/// When a gateway takes a message as accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// The gateway has the message. Kamailio knows nothing else.
+    /// It has the message in memory. Kamailio knows nothing else.
     Queued,
+    /// It has the message on disk.
+    Stored,
     /// The XMPP server has the message.
     HandedOver,
 }
@@ -83,6 +84,12 @@ pub(crate) static CASES: &[Case] = &[
         reply: Reply::Queued,
     },
     Case {
+        name: "to-xmpp-stored",
+        title: "MESSAGE → XMPP, answered when on disk",
+        work: Work::MessageToXmpp,
+        reply: Reply::Stored,
+    },
+    Case {
         name: "to-xmpp-handed-over",
         title: "MESSAGE → XMPP, answered when handed over",
         work: Work::MessageToXmpp,
@@ -93,6 +100,12 @@ pub(crate) static CASES: &[Case] = &[
         title: "XMPP → MESSAGE",
         work: Work::XmppToMessage,
         reply: Reply::Queued,
+    },
+    Case {
+        name: "from-xmpp-stored",
+        title: "XMPP → MESSAGE, on disk until delivered",
+        work: Work::XmppToMessage,
+        reply: Reply::Stored,
     },
     Case {
         name: "invite",

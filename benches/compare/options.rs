@@ -9,8 +9,8 @@ use crate::case::{CASES, Case};
 pub(crate) const HELP: &str = "\
 Usage: cargo bench --bench compare -- [OPTIONS]
 
-  --only NAME      one case: stateless, stateful, to-xmpp, to-xmpp-handed-over, from-xmpp, invite, register,
-                   register-uncached (repeatable)
+  --only NAME      one case: stateless, stateful, to-xmpp, to-xmpp-stored, to-xmpp-handed-over, from-xmpp,
+                   from-xmpp-stored, invite, register, register-uncached (repeatable)
   --program NAME   one program: kamailio or sipjab
   --rounds N       rounds over all cases and programs; the table shows medians (default 3)
   --seconds S      length of each phase or step of a measurement (default 3)

@@ -40,7 +40,8 @@ impl Program for Sipjab {
     }
 
     fn notes(&self) -> String {
-        "sipjab: one worker per core, the settings of a new installation. Except for the memory figure, its allocator\n\
+        "sipjab: one worker per core, the settings of a new installation, but messages in memory where the case does not\n\
+         say otherwise. Except for the memory figure, its allocator\n\
          gives nothing back to the system."
             .to_owned()
     }
@@ -79,8 +80,9 @@ url = "{database}"
 fn xmpp_module(reply: Reply, site: Site<'_>) -> String {
     let Site { xmpp, outbound, .. } = site;
     let (host, port) = (xmpp.ip(), xmpp.port());
+    let is_durable = reply == Reply::Stored;
     let reply = match reply {
-        Reply::Queued => "queued",
+        Reply::Queued | Reply::Stored => "queued",
         Reply::HandedOver => "handed_over",
     };
     format!(
@@ -93,6 +95,8 @@ xmpp_domain = "sip.example"
 dialect = "rfc"
 reply = "{reply}"
 outbound_proxy = "sip:{outbound}"
+[spool]
+durable = {is_durable}
 "#
     )
 }
