@@ -39,7 +39,7 @@ pub fn engine(config: &ScriptConfig, exports: &Exports) -> Engine {
         .set_max_array_size(config.max_array_size)
         .set_max_map_size(config.max_map_size)
         .set_max_call_levels(config.max_call_levels)
-        .set_max_expr_depths(64, 20)
+        .set_max_expr_depths(64, 24)
         .set_max_modules(100)
         .disable_symbol("eval")
         .on_print(|text| tracing::info!(target: "script", "{text}"))
