@@ -28,7 +28,7 @@ use crate::sip::Message;
 use crate::xmpp::backoff::BackoffConfig;
 use crate::xmpp::iq::{Facts, Responder};
 use crate::xmpp::stream::component::ComponentConfig;
-use crate::xmpp::{Condition, Kind as StanzaKind, Stanza, StanzaError};
+use crate::xmpp::{Condition, Kind as StanzaKind, Stanza};
 
 /// Whom to tell of a stanza's fate.
 pub(super) enum Waiter {
@@ -174,13 +174,6 @@ impl Bridge {
     /// The worker that has the stream.
     pub(super) fn worker(&self) -> Option<Rc<Worker>> {
         self.worker.upgrade()
-    }
-
-    /// Returns a stanza to its sender with an error, unless it is one itself.
-    pub(super) fn return_error(&self, stanza: &Stanza, error: &StanzaError) {
-        if let Some(reply) = error.reply_to(stanza) {
-            self.reply(reply);
-        }
     }
 
     pub(super) fn reply_now(&self, bytes: Vec<u8>) {

@@ -36,6 +36,12 @@ pub(crate) trait Home {
     fn outbound_proxy(&self) -> Option<&str>;
     /// Sends a stanza whose fate nobody asks for.
     fn reply(&self, bytes: Vec<u8>);
+    /// Returns a stanza to its sender with an error, unless it is one itself.
+    fn return_error(&self, stanza: &Stanza, error: &StanzaError) {
+        if let Some(reply) = error.reply_to(stanza) {
+            self.reply(reply);
+        }
+    }
     /// A message could not be delivered.
     fn handle_undelivered(&self) {}
     /// Takes what a delivery of a message has come to that it keeps until its fate is known.
@@ -73,6 +79,12 @@ impl Sender {
         Self { stanza: None, id: None, home }
     }
 
+    /// Returns the message with what a response of ours says.
+    fn fail(&self, (status, reason): (u16, &str)) {
+        let error = error_from_response(status, reason, None, self.home.mapping());
+        self.give_back(error.unwrap_or(StanzaError::from(Condition::UndefinedCondition)));
+    }
+
     /// Returns the message with an error.
     fn give_back(&self, error: StanzaError) {
         match (self.id, &self.stanza) {
@@ -94,15 +106,6 @@ pub(crate) struct Arrival {
     pub(super) bounces: bool,
     /// What it is known by where it is kept.
     pub(super) id: Option<MessageId>,
-}
-
-impl dyn Home {
-    /// Returns a stanza to its sender with an error, unless it is one itself.
-    pub(super) fn return_error(&self, stanza: &Stanza, error: &StanzaError) {
-        if let Some(reply) = error.reply_to(stanza) {
-            self.reply(reply);
-        }
-    }
 }
 
 /// A message on its way to one or more contacts.
@@ -202,9 +205,7 @@ impl Worker {
         }
         if let Err(error) = self.deliver(&message, ways, sender.clone()) {
             tracing::info!(%error, "a message to SIP cannot be written");
-            let (status, reason) = error.status();
-            let error = error_from_response(status, reason, None, sender.home.mapping());
-            sender.give_back(error.unwrap_or(StanzaError::from(Condition::UndefinedCondition)));
+            sender.fail(error.status());
         }
     }
 
@@ -376,10 +377,8 @@ fn finish_message_route((route, result): Ended, sender: &Sender) {
     }
     match result {
         Err(error) => {
-            let (status, reason) = error.status();
-            tracing::warn!(%error, status, "xmpp_message_route failed");
-            let error = error_from_response(status, reason, None, sender.home.mapping());
-            sender.give_back(error.unwrap_or(StanzaError::from(Condition::UndefinedCondition)));
+            tracing::warn!(%error, status = error.status().0, "xmpp_message_route failed");
+            sender.fail(error.status());
         }
         Ok(()) => {
             tracing::warn!("xmpp_message_route left a message without a fate");

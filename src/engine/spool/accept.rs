@@ -11,6 +11,7 @@ use super::row::{Kind, Row};
 use super::{Load, Made, Spool, millis, not_kept, tell};
 use crate::clock;
 use crate::engine::bridge::Bridge;
+use crate::engine::delivery::Home;
 use crate::engine::shared::Sending;
 use crate::gateway::ledger::{Acceptance, Entry, Side, State};
 use crate::gateway::{MessageId, OutgoingRequest};
