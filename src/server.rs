@@ -1,7 +1,6 @@
 //! Wires everything together and runs until shutdown.
 
 mod layers;
-mod listen;
 mod serve;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Datagrams: one socket per worker and listen address (RFC 3261 §18).
 
+mod steer;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -9,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use ahash::HashMap;
 use bytes::Bytes;
-use socket2::{Protocol, Socket, Type};
+use socket2::Socket;
 use tokio::net::UdpSocket;
 use tokio::task;
 
-use super::listen;
 use super::log_limit::LogLimit;
 use crate::clock;
+
+pub(super) use steer::steer;
 
 /// What the kernel is asked to keep for us while a worker is busy.
 const KERNEL_BUFFER: usize = 4 << 20;
@@ -41,9 +44,8 @@ struct Shared {
 }
 
 impl UdpPort {
-    /// A socket at this address, beside those of the other workers.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = listen::bind(address, Type::DGRAM, Protocol::UDP)?;
+    /// One of the sockets of a [`Group`](super::listen::Group).
+    pub fn new(socket: Socket) -> io::Result<Self> {
         enlarge_buffers(&socket);
         let socket = UdpSocket::from_std(socket.into())?;
         let local = socket.local_addr()?;
@@ -212,9 +214,12 @@ mod tests {
     use tokio::task::LocalSet;
 
     use super::*;
+    use crate::net::listen::Group;
+    use crate::sip::transport::Transport;
 
-    fn loopback() -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, 0).into()
+    fn port() -> UdpPort {
+        let loopback = (Ipv4Addr::LOCALHOST, 0).into();
+        UdpPort::new(Group::bind(Transport::Udp, loopback, 1).unwrap().take().unwrap()).unwrap()
     }
 
     /// What a port hears, by way of a task on this worker.
@@ -231,8 +236,8 @@ mod tests {
     async fn a_datagram_comes_and_goes() {
         LocalSet::new()
             .run_until(async {
-                let one = Rc::new(UdpPort::bind(loopback()).unwrap());
-                let two = Rc::new(UdpPort::bind(loopback()).unwrap());
+                let one = Rc::new(port());
+                let two = Rc::new(port());
                 let (mut at_one, mut at_two) = (hear(&one), hear(&two));
                 one.send(two.local(), Bytes::from_static(b"ping"));
                 let (bytes, peer) = at_two.recv().await.unwrap();
@@ -247,8 +252,8 @@ mod tests {
     async fn what_the_kernel_has_no_room_for_leaves_in_order() {
         LocalSet::new()
             .run_until(async {
-                let one = UdpPort::bind(loopback()).unwrap();
-                let two = Rc::new(UdpPort::bind(loopback()).unwrap());
+                let one = port();
+                let two = Rc::new(port());
                 let mut at_two = hear(&two);
                 // Before its first turn the reactor has not yet said that the socket is writable.
                 for number in 0..100_u8 {
@@ -267,19 +272,13 @@ mod tests {
     async fn the_queue_is_bounded() {
         LocalSet::new()
             .run_until(async {
-                let port = UdpPort::bind(loopback()).unwrap();
+                let port = port();
                 for _ in 0..WAITING + 10 {
                     port.send(port.local(), Bytes::from_static(b"x"));
                 }
                 assert_eq!(port.shared.waiting.borrow().len(), WAITING);
             })
             .await;
-    }
-
-    #[tokio::test]
-    async fn every_worker_has_its_socket_of_one_address() {
-        let one = UdpPort::bind(loopback()).unwrap();
-        assert_eq!(UdpPort::bind(one.local()).unwrap().local(), one.local());
     }
 
     #[test]
