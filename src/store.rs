@@ -1,7 +1,8 @@
 //! What outlives the process, in SQLite or in MySQL: asked from any worker, answered or refused within a deadline.
 //!
 //! Threads of the store's own speak with the database: one makes all changes, in the order in which they were asked for,
-//! and several answer questions. Their queues are bounded, and whoever asks waits for as long as the deadline at most,
+//! and several answer questions. Questions that need not block are answered on the worker's own thread, since to wake
+//! another costs more than the answer. Queues are bounded, and whoever asks waits for as long as the deadline at most,
 //! whatever the database does.
 
 mod backend;
@@ -27,7 +28,7 @@ use tokio::time::timeout_at;
 use crate::clock;
 use crate::config::{StoreConfig, StoreUrl};
 use backend::Backend;
-use lane::{Answer, CONNECTING, Reads, Writes};
+use lane::{Answer, CONNECTING, Lanes, Reads};
 use mysql::Mysql;
 use sqlite::{Durability, Sqlite};
 
@@ -40,6 +41,8 @@ pub use value::{Row, Value};
 #[derive(Clone)]
 pub struct Store {
     way: Way,
+    /// Lanes of one worker's thread, which answer what they can.
+    local: Option<Reads>,
     timeout: Duration,
 }
 
@@ -53,7 +56,7 @@ impl std::fmt::Debug for Store {
 enum Way {
     /// A database that has nothing to wait for is used where it is asked.
     Memory(Arc<Mutex<Sqlite>>),
-    Lanes(Reads, Writes),
+    Lanes(Lanes),
 }
 
 impl Store {
@@ -96,14 +99,24 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
-        Ok(Self { way, timeout: config.timeout })
+        Ok(Self { way, local: None, timeout: config.timeout })
     }
 
     /// A database with these tables that ends with this value; for tests, and for who needs nothing kept.
     ///
     /// It answers at once: its futures are ready when they are polled first.
     pub fn in_memory(tables: &[Table]) -> Result<Self, StoreError> {
-        Ok(Self { way: memory(tables)?, timeout: Duration::from_secs(2) })
+        Ok(Self { way: memory(tables)?, local: None, timeout: Duration::from_secs(2) })
+    }
+
+    /// The same store, with connections of this thread's own for questions. To be called in a `LocalSet`.
+    #[must_use]
+    pub fn with_local_lanes(&self) -> Self {
+        let local = match &self.way {
+            Way::Memory(_) => None,
+            Way::Lanes(lanes) => Some((lanes.start_local)()),
+        };
+        Self { local, ..self.clone() }
     }
 
     /// The rows that answer a question, asked now; the database refuses changes in it.
@@ -116,7 +129,10 @@ impl Store {
         let deadline = clock::now() + self.timeout;
         let pending = match &self.way {
             Way::Memory(sqlite) => Pending::Over(at_once(lock(sqlite).query(&statement, deadline))),
-            Way::Lanes(reads, _) => Pending::from(reads.ask(statement, deadline)),
+            Way::Lanes(lanes) => {
+                let local = self.local.as_ref().filter(|reads| reads.is_up());
+                Pending::from(local.unwrap_or(&lanes.reads).ask(statement, deadline))
+            }
         };
         pending.until(deadline)
     }
@@ -137,7 +153,7 @@ impl Store {
                 let done = at_once(group::run_lists(&mut *lock(sqlite), &lists, deadline));
                 Pending::Over(done.into_iter().next().unwrap_or(Ok(0)))
             }
-            Way::Lanes(_, writes) => Pending::from(writes.ask(statements, deadline)),
+            Way::Lanes(lanes) => Pending::from(lanes.writes.ask(statements, deadline)),
         };
         pending.until(deadline)
     }
@@ -156,15 +172,14 @@ fn lanes<B: Backend>(
     queue: usize,
 ) -> Result<(Way, Result<(), StoreError>), StoreError> {
     let started = lane::start::<B>(address, tables.to_vec(), queue);
-    let (reads, writes, attempts) =
-        started.map_err(|error| StoreError::Unopened(error.to_string()))?;
+    let (lanes, attempts) = started.map_err(|error| StoreError::Unopened(error.to_string()))?;
     let next = || {
         let attempt = attempts.recv_timeout(CONNECTING + Duration::from_secs(1));
         attempt.unwrap_or(Err(StoreError::Timeout))
     };
     // The one that writes comes first, since those that read wait until it has seen to the tables.
     let first = next().and_then(|()| next());
-    Ok((Way::Lanes(reads, writes), first))
+    Ok((Way::Lanes(lanes), first))
 }
 
 fn lock(sqlite: &Mutex<Sqlite>) -> MutexGuard<'_, Sqlite> {

@@ -229,7 +229,8 @@ fn worker(
     sources: &Sources,
     sockets: Vec<Socket>,
 ) -> Result<Started, ServeError> {
-    let exports = modules::load(&shared.config.modules, &shared.commons)?;
+    let commons = shared.commons.for_this_worker();
+    let exports = modules::load(&shared.config.modules, &commons)?;
     let bundle = Bundle::compile(sources, &shared.config.script, &exports).map_err(|error| {
         ServeError::System { what: "the script", source: io::Error::other(error) }
     })?;

@@ -103,6 +103,8 @@ impl Backend for Sqlite {
         table_options: "",
     };
 
+    // Reading a file blocks.
+    const LOCAL_READERS: usize = 0;
     const READERS: usize = 1;
 
     async fn open(file: &File, purpose: Purpose) -> Result<Self, StoreError> {

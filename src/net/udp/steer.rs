@@ -81,7 +81,6 @@ mod tests {
     use std::net::{Ipv4Addr, UdpSocket};
     use std::time::Duration;
 
-    use super::*;
     use crate::net::listen::Group;
     use crate::sip::transaction::BranchMint;
     use crate::sip::transport::Transport;
