@@ -1,5 +1,6 @@
 //! Datagrams: one socket per worker and listen address (RFC 3261 §18).
 
+mod batch;
 mod steer;
 
 use std::cell::{Cell, RefCell};
@@ -17,13 +18,12 @@ use tokio::task;
 
 use super::log_limit::LogLimit;
 use crate::clock;
+use batch::{BATCH, Receiver, Sender};
 
 pub(super) use steer::steer;
 
 /// What the kernel is asked to keep for us while a worker is busy.
 const KERNEL_BUFFER: usize = 4 << 20;
-/// The largest datagram there is.
-const DATAGRAM: usize = 64 << 10;
 /// Datagrams taken in one go before timers and other tasks have their turn.
 const BURST: usize = 64;
 /// Datagrams that may wait for the kernel; more are dropped, and the transaction repeats them.
@@ -37,8 +37,12 @@ pub struct UdpPort {
 
 struct Shared {
     socket: UdpSocket,
-    /// What the kernel had no room for, oldest first. A task sends it while there is any.
+    /// What is sent soon, oldest first: at the end of a burst, or when the kernel has room again.
     waiting: RefCell<VecDeque<(SocketAddr, Bytes)>>,
+    sender: RefCell<Sender>,
+    /// A burst of datagrams is worked off; what is sent meanwhile leaves together.
+    is_gathering: Cell<bool>,
+    /// The kernel had no room; a task sends what waits.
     is_flushing: Cell<bool>,
     drops: LogLimit,
 }
@@ -52,6 +56,8 @@ impl UdpPort {
         let shared = Shared {
             socket,
             waiting: RefCell::default(),
+            sender: RefCell::new(Sender::new()),
+            is_gathering: Cell::new(false),
             is_flushing: Cell::new(false),
             drops: LogLimit::default(),
         };
@@ -63,17 +69,16 @@ impl UdpPort {
         self.local
     }
 
-    /// Sends at once, or in order as soon as the kernel has room.
+    /// Sends at once, at the end of the burst that is worked off, or as soon as the kernel has room; always in order.
     ///
     /// A datagram that cannot be sent is logged and lost, as any datagram may be.
     pub fn send(&self, to: SocketAddr, bytes: Bytes) {
         let shared = &self.shared;
-        if !shared.is_flushing.get() {
+        if !shared.is_flushing.get() && !shared.is_gathering.get() {
             if shared.try_send(to, &bytes) {
                 return;
             }
-            shared.is_flushing.set(true);
-            task::spawn_local(Rc::clone(shared).flush());
+            shared.flush_later();
         }
         let mut waiting = shared.waiting.borrow_mut();
         if waiting.len() < WAITING {
@@ -86,16 +91,19 @@ impl UdpPort {
     /// Hands over every datagram that comes, until the socket fails.
     pub async fn receive(&self, mut on_datagram: impl FnMut(Bytes, SocketAddr)) -> io::Error {
         let socket = &self.shared.socket;
-        let mut buffer = vec![0; DATAGRAM];
+        let mut receiver = Receiver::new();
         loop {
             if let Err(error) = socket.readable().await {
                 return error;
             }
             let mut is_drained = false;
-            for _ in 0..BURST {
-                match socket.try_recv_from(&mut buffer) {
-                    Ok((len, peer)) => on_datagram(Bytes::copy_from_slice(&buffer[..len]), peer),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            for _ in 0..BURST / BATCH {
+                self.shared.is_gathering.set(true);
+                let received = receiver.receive(socket, &mut on_datagram);
+                self.shared.send_gathered();
+                match received {
+                    Ok(true) => {}
+                    Ok(false) => {
                         is_drained = true;
                         break;
                     }
@@ -125,21 +133,45 @@ impl Shared {
         }
     }
 
-    /// Sends what waits, in order.
+    /// Sends what a burst has gathered.
+    fn send_gathered(self: &Rc<Self>) {
+        self.is_gathering.set(false);
+        if !self.is_flushing.get() && !self.send_waiting() {
+            self.flush_later();
+        }
+    }
+
+    fn flush_later(self: &Rc<Self>) {
+        self.is_flushing.set(true);
+        task::spawn_local(Rc::clone(self).flush());
+    }
+
+    /// Sends what waits, in order, whenever the kernel has room.
     async fn flush(self: Rc<Self>) {
-        while let Some((to, bytes)) = self.next_waiting() {
-            while !self.try_send(to, &bytes) {
-                if let Err(error) = self.socket.writable().await {
-                    tracing::debug!(peer = %to, %error, "datagram not sent");
-                    break;
-                }
+        while !self.send_waiting() {
+            if let Err(error) = self.socket.writable().await {
+                tracing::debug!(%error, "socket not writable");
+                self.waiting.borrow_mut().clear();
             }
         }
         self.is_flushing.set(false);
     }
 
-    fn next_waiting(&self) -> Option<(SocketAddr, Bytes)> {
-        self.waiting.borrow_mut().pop_front()
+    /// Sends what waits; false when the kernel has no room for all.
+    fn send_waiting(&self) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        while let Some((first, _)) = waiting.front() {
+            let sent = match self.sender.borrow_mut().send(&self.socket, waiting.iter()) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) => {
+                    tracing::debug!(peer = %first, %error, "datagram not sent");
+                    1
+                }
+            };
+            waiting.drain(..sent);
+        }
+        true
     }
 }
 
