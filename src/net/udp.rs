@@ -18,14 +18,12 @@ use tokio::task;
 
 use super::log_limit::LogLimit;
 use crate::clock;
-use batch::{BATCH, Receiver, Sender};
+use batch::{Receiver, Sender};
 
 pub(super) use steer::steer;
 
 /// What the kernel is asked to keep for us while a worker is busy.
 const KERNEL_BUFFER: usize = 4 << 20;
-/// Datagrams taken in one go before timers and other tasks have their turn.
-const BURST: usize = 64;
 /// Datagrams that may wait for the kernel; more are dropped, and the transaction repeats them.
 const WAITING: usize = 4096;
 
@@ -37,12 +35,10 @@ pub struct UdpPort {
 
 struct Shared {
     socket: UdpSocket,
-    /// What is sent soon, oldest first: at the end of a burst, or when the kernel has room again.
+    /// What is sent soon, oldest first.
     waiting: RefCell<VecDeque<(SocketAddr, Bytes)>>,
     sender: RefCell<Sender>,
-    /// A burst of datagrams is worked off; what is sent meanwhile leaves together.
-    is_gathering: Cell<bool>,
-    /// The kernel had no room; a task sends what waits.
+    /// A task sends what waits, as soon as it has its turn.
     is_flushing: Cell<bool>,
     drops: LogLimit,
 }
@@ -57,7 +53,6 @@ impl UdpPort {
             socket,
             waiting: RefCell::default(),
             sender: RefCell::new(Sender::new()),
-            is_gathering: Cell::new(false),
             is_flushing: Cell::new(false),
             drops: LogLimit::default(),
         };
@@ -69,16 +64,14 @@ impl UdpPort {
         self.local
     }
 
-    /// Sends at once, at the end of the burst that is worked off, or as soon as the kernel has room; always in order.
+    /// Sends, in order, when the task that runs has ended its turn, or as soon as the kernel has room. What is sent in
+    /// one turn leaves together.
     ///
     /// A datagram that cannot be sent is logged and lost, as any datagram may be.
     pub fn send(&self, to: SocketAddr, bytes: Bytes) {
         let shared = &self.shared;
-        if !shared.is_flushing.get() && !shared.is_gathering.get() {
-            if shared.try_send(to, &bytes) {
-                return;
-            }
-            shared.flush_later();
+        if !shared.is_flushing.replace(true) {
+            task::spawn_local(Rc::clone(shared).flush());
         }
         let mut waiting = shared.waiting.borrow_mut();
         if waiting.len() < WAITING {
@@ -96,56 +89,20 @@ impl UdpPort {
             if let Err(error) = socket.readable().await {
                 return error;
             }
-            let mut is_drained = false;
-            for _ in 0..BURST / BATCH {
-                self.shared.is_gathering.set(true);
-                let received = receiver.receive(socket, &mut on_datagram);
-                self.shared.send_gathered();
-                match received {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        is_drained = true;
-                        break;
-                    }
-                    Err(error) if is_about_a_peer(&error) => {
-                        tracing::debug!(local = %self.local, %error, "datagram not delivered");
-                    }
-                    Err(error) => return error,
+            match receiver.receive(socket, &mut on_datagram) {
+                // There may be more, but timers and other tasks have their turn.
+                Ok(true) => task::yield_now().await,
+                Ok(false) => {}
+                Err(error) if is_about_a_peer(&error) => {
+                    tracing::debug!(local = %self.local, %error, "datagram not delivered");
                 }
-            }
-            if !is_drained {
-                task::yield_now().await;
+                Err(error) => return error,
             }
         }
     }
 }
 
 impl Shared {
-    /// False when the kernel has no room; otherwise the datagram is sent or lost.
-    fn try_send(&self, to: SocketAddr, bytes: &[u8]) -> bool {
-        match self.socket.try_send_to(bytes, to) {
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) => {
-                tracing::debug!(peer = %to, %error, "datagram not sent");
-                true
-            }
-        }
-    }
-
-    /// Sends what a burst has gathered.
-    fn send_gathered(self: &Rc<Self>) {
-        self.is_gathering.set(false);
-        if !self.is_flushing.get() && !self.send_waiting() {
-            self.flush_later();
-        }
-    }
-
-    fn flush_later(self: &Rc<Self>) {
-        self.is_flushing.set(true);
-        task::spawn_local(Rc::clone(self).flush());
-    }
-
     /// Sends what waits, in order, whenever the kernel has room.
     async fn flush(self: Rc<Self>) {
         while !self.send_waiting() {

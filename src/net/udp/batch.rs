@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 /// The largest datagram there is.
 const DATAGRAM: usize = 64 << 10;
 /// Datagrams that one call takes or gives at most.
-pub(super) const BATCH: usize = 16;
+const BATCH: usize = 32;
 
 /// Room for datagrams that come. Pages that no datagram has touched take no memory.
 pub(super) struct Receiver {
