@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -56,7 +56,7 @@ pub struct ClientLink {
     /// TLS comes first, without STARTTLS (XEP-0368).
     pub is_direct: bool,
     /// The account.
-    pub client: ClientConfig,
+    pub client: Arc<ClientConfig>,
 }
 
 /// What the stream carries; called on the worker that runs it.
@@ -67,6 +67,10 @@ pub trait ClientCarried {
     fn handle_stanza(&self, stanza: Stanza);
     /// The server has taken a stanza, or nobody knows.
     fn handle_fate(&self, token: u64, is_taken: bool);
+    /// Whether the account is in use, when that has changed; called only while the stream is ready.
+    fn poll_active(&self) -> Option<bool> {
+        None
+    }
     /// The next stanza to send, with its token; called only while the stream is ready.
     fn poll_stanza(&self) -> Option<(Option<u64>, Vec<u8>)>;
 }
@@ -113,27 +117,21 @@ pub async fn carry(
     resumption: Option<Resumption>,
     keys: &RefCell<Option<SaltedPassword>>,
     (carried, wake): (&dyn ClientCarried, &Notify),
-    closing: impl Future<Output = ()>,
+    mut closing: Pin<&mut impl Future<Output = ()>>,
 ) -> (ClientEnd, Left) {
-    let mut closing = pin!(closing);
+    // What only the beginning and the end need has a box of its own, so that the long time in between does not carry it.
     let opened = tokio::select! {
         biased;
         () = closing.as_mut() => Err(ClientEnd::Local),
-        opened = open(link, resolver) => opened,
+        opened = Box::pin(open(link, resolver)) => opened,
     };
     let socket = match opened {
         Ok(socket) => socket,
         Err(end) => return (end, resumption.ok_or_else(Vec::new)),
     };
-    let mut client = Client::new(link.client.clone(), resumption, clock::now());
-    if matches!(socket, Socket::Tls(_)) {
-        client.handle_tls(clock::now(), socket.binding());
-    }
-    client.start(clock::now());
-    let (out, sent) = (Vec::new(), 0);
-    let mut stream = Carrying { link, socket, client, out, sent, keys, carried };
-    let end = stream.run(wake, closing.as_mut()).await;
-    stream.farewell().await;
+    let mut stream = Box::new(Carrying::new(link, socket, resumption, keys, carried));
+    let end = stream.run(wake, closing).await;
+    Box::pin(stream.farewell()).await;
     (end, stream.client.into_resumption())
 }
 
@@ -213,7 +211,22 @@ struct Carrying<'a> {
     carried: &'a dyn ClientCarried,
 }
 
-impl Carrying<'_> {
+impl<'a> Carrying<'a> {
+    fn new(
+        link: &'a ClientLink,
+        socket: Socket,
+        resumption: Option<Resumption>,
+        keys: &'a RefCell<Option<SaltedPassword>>,
+        carried: &'a dyn ClientCarried,
+    ) -> Self {
+        let mut client = Client::new(link.client.clone(), resumption, clock::now());
+        if matches!(socket, Socket::Tls(_)) {
+            client.handle_tls(clock::now(), socket.binding());
+        }
+        client.start(clock::now());
+        Self { link, socket, client, out: Vec::new(), sent: 0, keys, carried }
+    }
+
     async fn run(
         &mut self,
         wake: &Notify,
@@ -225,6 +238,7 @@ impl Carrying<'_> {
                 return if is_closing { ClientEnd::Local } else { end };
             }
             self.fill();
+            self.client.rest();
             let deadline = self.client.poll_timeout();
             tokio::select! {
                 biased;
@@ -253,13 +267,13 @@ impl Carrying<'_> {
                     else {
                         continue;
                     };
-                    match tls(self.link, socket).await {
+                    match Box::pin(tls(self.link, socket)).await {
                         Ok(socket) => self.socket = socket,
                         Err(end) => return Some(end),
                     }
                     self.client.handle_tls(clock::now(), self.socket.binding());
                 }
-                Event::Derive(derivation) => self.derive(derivation).await,
+                Event::Derive(derivation) => Box::pin(self.derive(derivation)).await,
                 Event::Ready { jid, is_resumed } => self.carried.handle_ready(jid, is_resumed),
                 Event::Stanza(stanza) => self.carried.handle_stanza(stanza),
                 Event::Acked(token) => self.carried.handle_fate(token, true),
@@ -287,6 +301,11 @@ impl Carrying<'_> {
     }
 
     fn fill(&mut self) {
+        if self.client.is_ready()
+            && let Some(is_active) = self.carried.poll_active()
+        {
+            self.client.set_active(is_active);
+        }
         while self.client.is_ready()
             && self.out.len() - self.sent < UNSENT
             && let Some((token, stanza)) = self.carried.poll_stanza()
