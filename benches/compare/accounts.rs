@@ -169,13 +169,13 @@ fn wait_online(
 ) -> Result<(), Error> {
     let limit = STARTUP + LOGIN * accounts;
     let start = Instant::now();
-    while server.online() < accounts {
+    while server.accounts.online() < accounts {
         process.check()?;
         if bench.stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
         if start.elapsed() > limit {
-            let (online, log) = (server.online(), process.log_end());
+            let (online, log) = (server.accounts.online(), process.log_end());
             return Err(Error::Offline { online, accounts, log });
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -205,13 +205,13 @@ impl Run<'_> {
         let each = Duration::from_secs_f64(f64::from(self.accounts) / f64::from(RATE));
         let stop = &self.bench.stop;
         Load { phase: number, pace, length: each.max(WARM_UP), stop }.run(lane)?;
-        self.server.begin(number + 1);
+        self.server.accounts.begin(number + 1);
         let before = self.process.cpu()?;
         let length = self.bench.options.phase;
         let tally = Load { phase: number + 1, pace, length, stop }.run(lane)?;
         let (missing, doubled) = match work {
             Work::MessageToXmpp => {
-                wait_arrivals(|| self.server.arrivals(), tally.answered - tally.refused())
+                wait_arrivals(|| self.server.accounts.arrivals(), tally.answered - tally.refused())
             }
             _ => (0, 0),
         };
@@ -245,7 +245,7 @@ impl<'a> AccountLane<'a> {
 impl Lane for AccountLane<'_> {
     fn send(&mut self, token: Token) -> std::io::Result<()> {
         let stanza = self.stanza.stamp(token).to_vec();
-        self.server.send(token.sequence % self.accounts, stanza)
+        self.server.accounts.send(token.sequence % self.accounts, stanza)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

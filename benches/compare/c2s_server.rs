@@ -26,7 +26,7 @@ pub(crate) const DOMAIN: &str = "xmpp.example";
 pub(crate) struct C2sServer {
     address: SocketAddr,
     authority: String,
-    accounts: Arc<Accounts>,
+    pub(crate) accounts: Arc<Accounts>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -55,6 +55,30 @@ impl Accounts {
         if sessions[number].replace(orders).is_none() {
             self.online.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many accounts have been online.
+    pub(crate) fn online(&self) -> u32 {
+        self.online.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what arrived and counts messages of `phase`.
+    pub(crate) fn begin(&self, phase: u16) {
+        *lock(&self.arrivals) = Arrivals::of(phase);
+    }
+
+    /// The messages since [`begin`](Self::begin), each counted once, and how many came again.
+    pub(crate) fn arrivals(&self) -> (u32, u32) {
+        let arrivals = lock(&self.arrivals);
+        (arrivals.distinct, arrivals.duplicates)
+    }
+
+    /// Sends a stanza to an account.
+    pub(crate) fn send(&self, number: u32, stanza: Vec<u8>) -> io::Result<()> {
+        let sessions = lock(&self.sessions);
+        let orders = sessions.get(number as usize).and_then(Option::as_ref);
+        let gone = || io::Error::from(io::ErrorKind::NotConnected);
+        orders.ok_or_else(gone)?.send(stanza).map_err(|_| gone())
     }
 }
 
@@ -92,30 +116,6 @@ impl C2sServer {
     /// The authority of its certificate, PEM.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
-    }
-
-    /// How many accounts have been online.
-    pub(crate) fn online(&self) -> u32 {
-        self.accounts.online.load(Ordering::Relaxed)
-    }
-
-    /// Forgets what arrived and counts messages of `phase`.
-    pub(crate) fn begin(&self, phase: u16) {
-        *lock(&self.accounts.arrivals) = Arrivals::of(phase);
-    }
-
-    /// The messages since [`begin`](Self::begin), each counted once, and how many came again.
-    pub(crate) fn arrivals(&self) -> (u32, u32) {
-        let arrivals = lock(&self.accounts.arrivals);
-        (arrivals.distinct, arrivals.duplicates)
-    }
-
-    /// Sends a stanza to an account.
-    pub(crate) fn send(&self, number: u32, stanza: Vec<u8>) -> io::Result<()> {
-        let sessions = lock(&self.accounts.sessions);
-        let orders = sessions.get(number as usize).and_then(Option::as_ref);
-        let gone = || io::Error::from(io::ErrorKind::NotConnected);
-        orders.ok_or_else(gone)?.send(stanza).map_err(|_| gone())
     }
 }
 

@@ -61,8 +61,8 @@ pub(crate) struct Login {
     stopped: RefCell<Option<mpsc::Sender<()>>>,
     /// The hashed password of the row.
     keys: RefCell<Option<SaltedPassword>>,
-    /// The row whose password the server has refused, and until when it counts.
-    refused: RefCell<Option<(User, Instant)>>,
+    /// The hash of the row whose password the server has refused, and until when it counts.
+    refused: Cell<Option<(u64, Instant)>>,
     /// The user knows already what he would be told.
     is_told: Cell<bool>,
     started: Instant,
@@ -99,7 +99,7 @@ impl Login {
             is_stopping: Cell::new(false),
             stopped: RefCell::default(),
             keys: RefCell::default(),
-            refused: RefCell::default(),
+            refused: Cell::new(None),
             is_told: Cell::new(false),
             started: clock::now(),
         })
@@ -125,8 +125,7 @@ impl Login {
 
     /// Nothing is left to know about it.
     pub(super) fn is_over(&self) -> bool {
-        let refused = self.refused.borrow();
-        let is_remembered = refused.as_ref().is_some_and(|(_, until)| *until > clock::now());
+        let is_remembered = self.refused.get().is_some_and(|(_, until)| until > clock::now());
         self.machine.borrow().is_over() && !self.is_running.get() && !is_remembered
     }
 
@@ -321,8 +320,9 @@ impl Login {
     /// The way to the server of a user's account, when he has one that was not refused a moment ago.
     fn link(&self, jabber: &Jabber, user: Option<User>) -> Result<ClientLink, Text> {
         let user = user.filter(|user| user.is_enabled).ok_or(Text::ErrJgwForb)?;
-        let is_same = |(row, until): &(User, Instant)| *row == user && *until > clock::now();
-        let is_refused = self.refused.borrow().as_ref().is_some_and(is_same);
+        let (row, now) = (self.shared.tags.hash_one(&user), clock::now());
+        let is_refused =
+            self.refused.get().is_some_and(|(refused, until)| refused == row && until > now);
         self.is_told.set(is_refused);
         if is_refused {
             return Err(Text::ErrJauth);
@@ -332,7 +332,7 @@ impl Login {
             Text::ErrJauth
         })?;
         self.keys.replace(None);
-        self.refused.replace(Some((user.clone(), clock::now())));
+        self.refused.set(Some((row, now)));
         Ok(jabber.link(&user, &password))
     }
 
@@ -353,9 +353,9 @@ impl Login {
         }
         if let ClientEnd::Refused(refusal) = &end
             && refusal.is_authentication()
-            && let Some((_, until)) = &mut *self.refused.borrow_mut()
+            && let Some((row, _)) = self.refused.get()
         {
-            *until = clock::now() + REFUSED;
+            self.refused.set(Some((row, clock::now() + REFUSED)));
         }
         end
     }
@@ -463,7 +463,11 @@ impl ClientCarried for Login {
     }
 
     fn poll_stanza(&self) -> Option<(Option<u64>, Vec<u8>)> {
-        self.out.borrow_mut().pop_front()
+        let mut out = self.out.borrow_mut();
+        if out.is_empty() {
+            *out = VecDeque::new();
+        }
+        out.pop_front()
     }
 }
 

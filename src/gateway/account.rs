@@ -203,6 +203,10 @@ impl<W> Account<W> {
 
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action<W>> {
+        if self.actions.is_empty() {
+            // Most accounts have nothing to do for most of their time, and keep no room for it.
+            self.actions = VecDeque::new();
+        }
         self.actions.pop_front()
     }
 

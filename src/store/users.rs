@@ -57,7 +57,7 @@ transports! {
 const AT_ONCE: usize = 100;
 
 /// A row of `jusers`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct User {
     /// The number of the row.
     pub juid: i64,
@@ -71,7 +71,7 @@ pub struct User {
 }
 
 /// The password as it stands in the database.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Stored(String);
 
 impl std::fmt::Debug for Stored {
@@ -280,6 +280,17 @@ mod tests {
         assert!(at_once(users.remove(JOE)).unwrap());
         assert!(!at_once(users.remove(JOE)).unwrap());
         assert_eq!(at_once(users.find(JOE)), Ok(None));
+    }
+
+    #[test]
+    fn all_rows_are_listed_however_many_there_are() {
+        let users = users(None);
+        let rows: Vec<_> =
+            (1..=2 * AT_ONCE + 1).map(|n| format!("({n}, 'a{n}', 'x', 's', 0)")).collect();
+        let insert = Statement::new(format!("INSERT INTO jusers VALUES {}", rows.join(", ")));
+        at_once(users.store.execute(vec![insert])).unwrap();
+        let all = at_once(users.list()).unwrap();
+        assert!(all.iter().map(|user| user.juid).eq(1..=2 * AT_ONCE as i64 + 1));
     }
 
     /// The sample rows of SER's manual.

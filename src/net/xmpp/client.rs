@@ -199,6 +199,14 @@ impl Socket {
     }
 }
 
+/// What the stream waits for.
+enum Work {
+    Tls,
+    Derive(Derivation),
+    /// It is over.
+    Nothing(ClientEnd),
+}
+
 /// A stream on its connection.
 struct Carrying<'a> {
     link: &'a ClientLink,
@@ -234,8 +242,16 @@ impl<'a> Carrying<'a> {
     ) -> ClientEnd {
         let mut is_closing = false;
         loop {
-            if let Some(end) = self.take_events().await {
-                return if is_closing { ClientEnd::Local } else { end };
+            while let Some(work) = self.take_events() {
+                // These wait in boxes of their own, too.
+                let done = match work {
+                    Work::Tls => Box::pin(self.make_tls()).await,
+                    Work::Derive(derivation) => Box::pin(self.derive(derivation)).await,
+                    Work::Nothing(end) => Err(end),
+                };
+                if let Err(end) = done {
+                    return if is_closing { ClientEnd::Local } else { end };
+                }
             }
             self.fill();
             self.client.rest();
@@ -256,48 +272,47 @@ impl<'a> Carrying<'a> {
         }
     }
 
-    /// Does what the stream asks for, and reports; the end, when it has come.
-    async fn take_events(&mut self) -> Option<ClientEnd> {
+    /// Reports what has happened, up to what must be waited for.
+    fn take_events(&mut self) -> Option<Work> {
         while let Some(event) = self.client.poll_event() {
             match event {
-                Event::StartTls => {
-                    // `<starttls/>` has left: the server has answered it.
-                    let Socket::Plain(socket) =
-                        std::mem::replace(&mut self.socket, Socket::Changing)
-                    else {
-                        continue;
-                    };
-                    match Box::pin(tls(self.link, socket)).await {
-                        Ok(socket) => self.socket = socket,
-                        Err(end) => return Some(end),
-                    }
-                    self.client.handle_tls(clock::now(), self.socket.binding());
-                }
-                Event::Derive(derivation) => Box::pin(self.derive(derivation)).await,
+                Event::StartTls => return Some(Work::Tls),
+                Event::Derive(derivation) => return Some(Work::Derive(derivation)),
                 Event::Ready { jid, is_resumed } => self.carried.handle_ready(jid, is_resumed),
                 Event::Stanza(stanza) => self.carried.handle_stanza(stanza),
                 Event::Acked(token) => self.carried.handle_fate(token, true),
                 Event::Lost(token) => self.carried.handle_fate(token, false),
-                Event::Refused(refusal) => return Some(ClientEnd::Refused(refusal)),
-                Event::Closed(reason) => return Some(ClientEnd::Closed(reason)),
+                Event::Refused(refusal) => {
+                    return Some(Work::Nothing(ClientEnd::Refused(refusal)));
+                }
+                Event::Closed(reason) => return Some(Work::Nothing(ClientEnd::Closed(reason))),
             }
         }
         None
     }
 
+    async fn make_tls(&mut self) -> Result<(), ClientEnd> {
+        // `<starttls/>` has left: the server has answered it.
+        if let Socket::Plain(socket) = std::mem::replace(&mut self.socket, Socket::Changing) {
+            self.socket = tls(self.link, socket).await?;
+            self.client.handle_tls(clock::now(), self.socket.binding());
+        }
+        Ok(())
+    }
+
     /// Hashes the password where nobody waits for the thread, unless it was hashed before.
-    async fn derive(&mut self, derivation: Derivation) {
+    async fn derive(&mut self, derivation: Derivation) -> Result<(), ClientEnd> {
         let known = self.keys.borrow().clone().filter(|keys| derivation.gives(keys));
         let keys = match known {
             Some(keys) => keys,
             None => match tokio::task::spawn_blocking(move || derivation.run()).await {
                 Ok(keys) => keys,
-                // The server is being stopped.
-                Err(_) => return,
+                Err(_) => return Err(ClientEnd::Local),
             },
         };
         self.client.handle_keys(clock::now(), &keys);
         self.keys.replace(Some(keys));
+        Ok(())
     }
 
     fn fill(&mut self) {
