@@ -21,6 +21,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use self::own::Own;
 use self::verify::Verifier;
+use super::xmpp::exporter::Exporter;
 use crate::sip::certificate::CertificateError;
 
 /// A certificate and its key.
@@ -210,7 +211,9 @@ pub fn for_xmpp(ca: Option<&Path>, verifies: bool) -> Result<Arc<ClientConfig>, 
         (true, Some(file)) => builder.with_root_certificates(authorities(file)?),
         (true, None) => builder.with_root_certificates(authorities_of_system()),
     };
-    Ok(Arc::new(builder.with_no_client_auth()))
+    let mut config = builder.with_no_client_auth();
+    config.key_log = Arc::new(Exporter);
+    Ok(Arc::new(config))
 }
 
 impl TlsSettings {

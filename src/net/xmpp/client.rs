@@ -14,10 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{timeout, timeout_at};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::locate::{self, LocateError, Whereabouts};
+use super::tls::{self, TlsStream};
 use super::until;
 use crate::clock;
 use crate::net::dns::Resolver;
@@ -34,8 +33,6 @@ const UNSENT: usize = 64 << 10;
 const READ: usize = 16 << 10;
 /// How long the last bytes may take.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
-/// RFC 9266 §2
-const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 
 thread_local! {
     /// What is read lies here until it is cut up; a buffer for each stream would be most of its memory.
@@ -162,16 +159,18 @@ async fn tls(link: &ClientLink, socket: TcpStream) -> Result<Socket, ClientEnd> 
     let wrong = |what: &str| ClientEnd::Tls(io::Error::other(what.to_owned()));
     let name = ServerName::try_from(link.client.domain.clone());
     let name = name.map_err(|_| wrong("the account's domain is no host name"))?;
-    let handshake = TlsConnector::from(link.tls.clone()).connect(name, socket);
+    let handshake = tls::connect(link.tls.clone(), name, socket);
     let made = timeout(link.client.step_timeout, handshake).await;
     let made = made.map_err(|_| wrong("the handshake takes too long"))?;
-    made.map(|socket| Socket::Tls(Box::new(socket))).map_err(ClientEnd::Tls)
+    let (stream, binding) = made.map_err(ClientEnd::Tls)?;
+    Ok(Socket::Tls(Box::new(stream), binding))
 }
 
 /// The connection.
 enum Socket {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// With what binds to it.
+    Tls(Box<TlsStream>, Option<ChannelBinding>),
     /// TLS is being made.
     Changing,
 }
@@ -183,19 +182,17 @@ impl Socket {
     fn wire(&mut self) -> Option<&mut dyn Wire> {
         match self {
             Self::Plain(socket) => Some(socket),
-            Self::Tls(socket) => Some(socket),
+            Self::Tls(socket, _) => Some(socket),
             Self::Changing => None,
         }
     }
 
-    /// What SCRAM can bind to: the exporter of TLS 1.3 alone is unique (RFC 9266 §4.2).
+    /// What SCRAM can bind to.
     fn binding(&self) -> Option<ChannelBinding> {
-        let Self::Tls(socket) = self else { return None };
-        let (_, tls) = socket.get_ref();
-        if tls.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_3) {
-            return None;
+        match self {
+            Self::Tls(_, binding) => *binding,
+            _ => None,
         }
-        tls.export_keying_material([0; 32], EXPORTER, Some(&[])).ok()
     }
 }
 
@@ -228,7 +225,7 @@ impl<'a> Carrying<'a> {
         carried: &'a dyn ClientCarried,
     ) -> Self {
         let mut client = Client::new(link.client.clone(), resumption, clock::now());
-        if matches!(socket, Socket::Tls(_)) {
+        if matches!(socket, Socket::Tls(..)) {
             client.handle_tls(clock::now(), socket.binding());
         }
         client.start(clock::now());
