@@ -32,7 +32,7 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 /// How long nothing may arrive until what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(2);
 /// After it, both programs have forgotten every transaction: timer J of RFC 3261 is 32 s.
-const FORGOTTEN: Duration = Duration::from_secs(34);
+pub(crate) const FORGOTTEN: Duration = Duration::from_secs(34);
 /// What is added to a phase's number while its load goes on unmeasured.
 const STEADY: u16 = 100;
 /// The load of the latency phase, messages per second.

@@ -280,6 +280,9 @@ impl<W> Account<W> {
         if let Some((waiter, _)) = self.sent.remove(&token) {
             self.actions.push_back(Action::Done(waiter));
         }
+        if self.sent.is_empty() {
+            self.sent.shrink_to_fit();
+        }
     }
 
     /// Nobody knows what became of a stanza.
