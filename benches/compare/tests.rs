@@ -61,7 +61,7 @@ fn an_account_logs_in_and_its_messages_are_counted() {
     session.restart();
     accounts.begin(PHASE);
     let mut config = ClientConfig::new(account_name(42), DOMAIN, PASSWORD);
-    config.security = Security::Outside;
+    (config.security, config.resource) = (Security::Outside, Some("desk".to_owned()));
     let now = Instant::now();
     let mut client = Client::new(config, None, now);
     client.start(now);
@@ -73,7 +73,7 @@ fn an_account_logs_in_and_its_messages_are_counted() {
             match event {
                 Event::Derive(derivation) => client.handle_keys(now, &derivation.run()),
                 Event::Ready { jid, is_resumed } => {
-                    assert!(!is_resumed && jid.to_string().starts_with("user00042@xmpp.example/"));
+                    assert!(!is_resumed && jid.to_string() == "user00042@xmpp.example/desk");
                     let mut message =
                         Template::new(&format!("<message><body>{}</body></message>", body()));
                     client.send(Some(7), message.stamp(token(3)).to_vec()).unwrap();
