@@ -19,8 +19,9 @@ build: deps-build ## Build the program for use: target/release/sipjab
 test: deps check ## Install what is missing and run every test
 	cargo test
 
-soak: deps ## Kill everything again and again under 20,000 messages each way
+soak: deps ## Kill everything again and again under 20,000 messages each way; 1,000 accounts online at once
 	SIPJAB_SPOOL_MESSAGES=20000 cargo test --test e2e -- every_accepted_message --nocapture --test-threads 1
+	SIPJAB_ACCOUNTS=1000 cargo test --test e2e -- a_crowd_is_online --nocapture
 
 demo: deps-demo ## Let a SIP phone and an XMPP client talk; KEEP=1 keeps the servers running
 	@cargo build --bin sipjab --example demo

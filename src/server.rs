@@ -1,5 +1,6 @@
 //! Wires everything together and runs until shutdown.
 
+mod files;
 mod layers;
 mod serve;
 

@@ -19,6 +19,8 @@ pub(crate) enum Work {
         /// reads its user. Kamailio remembers none.
         is_cached: bool,
     },
+    /// Keeps the Jabber accounts of all users online, and carries what they write and get.
+    Accounts,
 }
 
 impl Work {
@@ -124,5 +126,11 @@ pub(crate) static CASES: &[Case] = &[
         title: "REGISTER, each user read from the database",
         work: Work::Register { is_cached: false },
         reply: Reply::Queued,
+    },
+    Case {
+        name: "accounts",
+        title: "Jabber accounts online",
+        work: Work::Accounts,
+        reply: Reply::HandedOver,
     },
 ];

@@ -24,6 +24,14 @@ pub(crate) enum Error {
     /// SIPp has not made a call.
     #[error("SIPp has not made a call; it says:\n{0}")]
     Sipp(String),
+    /// Not all accounts log in.
+    #[error("{online} of {accounts} accounts are online; its log ends:\n{log}")]
+    Offline { online: u32, accounts: u32, log: String },
+    /// The system lets a process open too few files.
+    #[error(
+        "a process may open {most} files, and {needed} are needed: raise the hard limit (ulimit -Hn)"
+    )]
+    Files { most: u64, needed: u64 },
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,

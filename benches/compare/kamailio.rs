@@ -123,7 +123,8 @@ loadmodule "sl.so"
 /// The modules that a work needs beside transactions and replies.
 fn modules(work: Work, site: Site<'_>) -> String {
     match work {
-        Work::StatelessReply | Work::StatefulReply => String::new(),
+        // `plays` says no to accounts: the module for them is gone since long.
+        Work::StatelessReply | Work::StatefulReply | Work::Accounts => String::new(),
         Work::MessageToXmpp | Work::XmppToMessage => xmpp_module(site),
         Work::RelayCalls => r#"loadmodule "rr.so"
 loadmodule "maxfwd.so"
@@ -174,7 +175,9 @@ modparam("auth", "nonce_count", 1)
 
 fn route(work: Work) -> &'static str {
     match work {
-        Work::StatelessReply | Work::XmppToMessage => r#"sl_send_reply("200", "OK");"#,
+        Work::StatelessReply | Work::XmppToMessage | Work::Accounts => {
+            r#"sl_send_reply("200", "OK");"#
+        }
         Work::StatefulReply => r#"t_newtran(); t_reply("200", "OK");"#,
         Work::MessageToXmpp => {
             r#"t_newtran();

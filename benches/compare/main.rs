@@ -4,6 +4,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod accounts;
+mod c2s_server;
+mod c2s_session;
 mod calls;
 mod case;
 mod database;

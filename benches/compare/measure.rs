@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::accounts::{self, Crowd};
 use crate::calls::{Calls, Step};
 use crate::case::{Case, Work};
 use crate::database::Database;
@@ -31,7 +32,7 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 /// How long nothing may arrive until what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(2);
 /// After it, both programs have forgotten every transaction: timer J of RFC 3261 is 32 s.
-const FORGOTTEN: Duration = Duration::from_secs(34);
+pub(crate) const FORGOTTEN: Duration = Duration::from_secs(34);
 /// What is added to a phase's number while its load goes on unmeasured.
 const STEADY: u16 = 100;
 /// The load of the latency phase, messages per second.
@@ -52,6 +53,8 @@ pub(crate) struct Sample {
     pub(crate) memory: Option<f64>,
     /// Calls at one rate after another, up to one that was not carried.
     pub(crate) steps: Vec<Step>,
+    /// Of accounts only this.
+    pub(crate) crowd: Option<Crowd>,
     /// What was lost, refused or doubled, and in which phase.
     pub(crate) faults: Vec<String>,
 }
@@ -60,6 +63,11 @@ impl Sample {
     /// The calls at this rate.
     pub(crate) fn step(&self, rate: u32) -> Option<&Step> {
         self.steps.iter().find(|step| step.rate == rate)
+    }
+
+    /// A figure of accounts.
+    pub(crate) fn of_crowd(&self, of: impl Fn(&Crowd) -> f64) -> Option<f64> {
+        self.crowd.as_ref().map(of)
     }
 
     /// The highest rate at which no call failed.
@@ -76,20 +84,23 @@ pub(crate) struct Bench<'a> {
 }
 
 /// The messages of one phase and their cost.
-struct Phase {
-    tally: Tally,
+pub(crate) struct Phase {
+    pub(crate) tally: Tally,
     /// Messages accepted with 2xx that did not arrive at the XMPP server.
-    missing: u32,
+    pub(crate) missing: u32,
     /// Messages that arrived there twice.
-    doubled: u32,
+    pub(crate) doubled: u32,
     /// Messages that the clock asked for and the benchmark had no time to send.
-    late: u32,
-    cpu: Duration,
+    pub(crate) late: u32,
+    pub(crate) cpu: Duration,
 }
 
 impl Bench<'_> {
     /// Measures `program` doing `case`, in processes and folders of its own.
     pub(crate) fn measure(&self, program: &dyn Program, case: &Case) -> Result<Sample, Error> {
+        if case.work == Work::Accounts {
+            return accounts::measure(self, program, case);
+        }
         let mut sample = self.start(program, case, Purpose::Speed)?;
         if case.work == Work::RelayCalls {
             return Ok(sample);
@@ -249,7 +260,9 @@ impl Run<'_> {
         let before = self.process.cpu()?;
         let tally = Load { phase: number, pace, length, stop: &self.bench.stop }.run(self.lane)?;
         let (missing, doubled) = match self.case.work {
-            Work::MessageToXmpp => wait_arrivals(self.xmpp, tally.answered - tally.refused()),
+            Work::MessageToXmpp => {
+                wait_arrivals(|| self.xmpp.arrivals(), tally.answered - tally.refused())
+            }
             _ => (0, 0),
         };
         let cpu = self.process.cpu()?.saturating_sub(before);
@@ -259,10 +272,10 @@ impl Run<'_> {
 }
 
 /// Waits for `expected` messages at the XMPP server; how many are missing, how many came twice.
-fn wait_arrivals(xmpp: &XmppServer, expected: u32) -> (u32, u32) {
+pub(crate) fn wait_arrivals(arrivals: impl Fn() -> (u32, u32), expected: u32) -> (u32, u32) {
     let mut last = (0, Instant::now());
     loop {
-        let (arrived, doubled) = xmpp.arrivals();
+        let (arrived, doubled) = arrivals();
         if arrived != last.0 {
             last = (arrived, Instant::now());
         }
@@ -274,12 +287,14 @@ fn wait_arrivals(xmpp: &XmppServer, expected: u32) -> (u32, u32) {
 }
 
 impl Phase {
-    fn cpu_per_message(&self) -> Option<f64> {
+    /// In µs.
+    pub(crate) fn cpu_per_message(&self) -> Option<f64> {
         let answered = f64::from(self.tally.answered);
         (answered > 0.0).then(|| self.cpu.as_secs_f64() * 1e6 / answered)
     }
 
-    fn faults(&self, name: &str) -> Vec<String> {
+    /// What went wrong in the phase of this name.
+    pub(crate) fn faults(&self, name: &str) -> Vec<String> {
         let tally = &self.tally;
         let sent = tally.sent();
         let refused =

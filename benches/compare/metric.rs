@@ -1,5 +1,6 @@
 //! The figures of a run: their names, and where they are found.
 
+use crate::accounts::Crowd;
 use crate::calls::{FIRST, Step};
 use crate::case::Work;
 use crate::load::rate_text;
@@ -44,6 +45,7 @@ pub(crate) fn metrics(work: Work) -> &'static [Metric] {
     match work {
         Work::RelayCalls => CALLS,
         Work::Register { .. } => REGISTRATIONS,
+        Work::Accounts => ACCOUNTS,
         _ => MESSAGES,
     }
 }
@@ -80,6 +82,29 @@ static REGISTRATIONS: &[Metric] = &[
     of_sample("registers_per_second", "REGISTERs/s, saturation", 0, |s| s.rate),
     of_sample("p99_ms_1000", "p99 ms, 1,000/s", 2, |s| s.p99),
     of_sample("memory_mb", "memory MB, 2,000/s", 1, |s| s.memory),
+];
+
+static ACCOUNTS: &[Metric] = &[
+    of_sample("kb_per_account", "memory KB/account, idle", 1, |s| {
+        s.of_crowd(Crowd::kb_per_account)
+    }),
+    of_sample("kb_per_account_used", "memory KB/account, after messages", 1, |s| {
+        s.of_crowd(Crowd::kb_per_account_used)
+    }),
+    of_sample("seconds_online", "s until all are online", 1, |s| s.of_crowd(Crowd::seconds_online)),
+    of_sample("cpu_ms_login", "CPU ms/login", 2, |s| s.of_crowd(Crowd::cpu_ms_per_login)),
+    of_sample("to_xmpp_few", "CPU µs/message to XMPP, 10 online", 1, |s| {
+        s.of_crowd(|c| c.few.to_xmpp)
+    }),
+    of_sample("to_xmpp_all", "CPU µs/message to XMPP, all online", 1, |s| {
+        s.of_crowd(|c| c.all.to_xmpp)
+    }),
+    of_sample("from_xmpp_few", "CPU µs/message from XMPP, 10 online", 1, |s| {
+        s.of_crowd(|c| c.few.from_xmpp)
+    }),
+    of_sample("from_xmpp_all", "CPU µs/message from XMPP, all online", 1, |s| {
+        s.of_crowd(|c| c.all.from_xmpp)
+    }),
 ];
 
 static CALLS: &[Metric] = &[

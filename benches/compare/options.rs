@@ -10,12 +10,13 @@ pub(crate) const HELP: &str = "\
 Usage: cargo bench --bench compare -- [OPTIONS]
 
   --only NAME      one case: stateless, stateful, to-xmpp, to-xmpp-stored, to-xmpp-handed-over, from-xmpp,
-                   from-xmpp-stored, invite, register, register-uncached (repeatable)
+                   from-xmpp-stored, invite, register, register-uncached, accounts (repeatable)
   --program NAME   one program: kamailio or sipjab
   --rounds N       rounds over all cases and programs; the table shows medians (default 3)
   --seconds S      length of each phase or step of a measurement (default 3)
   --in-flight N    messages in flight at saturation (default 100)
   --steady S       before each phase, S seconds of its own load, so that memory has been used before (default 0)
+  --accounts N     accounts online at once in the case accounts (default 10000)
   --quick          one round of one second: shows that everything works, not what it costs
   --json FILE      writes every sample, the medians and the ratios too
   --help";
@@ -38,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) in_flight: u32,
     /// How long a phase's load goes on before the phase is measured.
     pub(crate) steady: Duration,
+    /// Accounts online at once.
+    pub(crate) accounts: u32,
     pub(crate) json: Option<PathBuf>,
     /// Memory is not used before it is measured.
     pub(crate) is_quick: bool,
@@ -52,6 +55,7 @@ impl Default for Options {
             phase: Duration::from_secs(3),
             in_flight: 100,
             steady: Duration::ZERO,
+            accounts: 10_000,
             json: None,
             is_quick: false,
         }
@@ -72,8 +76,10 @@ impl Options {
                 "--steady" => options.steady = seconds(&arg, &value()?)?,
                 "--in-flight" => options.in_flight = positive(&arg, &value()?)?,
                 "--json" => options.json = Some(value()?.into()),
+                "--accounts" => options.accounts = positive(&arg, &value()?)?.clamp(100, 99_999),
                 "--quick" => {
                     (options.rounds, options.phase) = (1, Duration::from_secs(1));
+                    options.accounts = 1_000;
                     options.is_quick = true;
                 }
                 "--help" | "-h" => return Ok(Request::Help),

@@ -63,6 +63,7 @@ fn configuration(case: &Case, site: Site<'_>) -> String {
             let cache = if is_cached { "" } else { "[modules.auth]\ncache_time = 0\n" };
             format!("{cache}[modules.registrar]\ndb_mode = \"write-back\"\ntimer_interval = 1\n")
         }
+        Work::Accounts => jabber_module(site),
         _ => String::new(),
     };
     let database = database.unwrap_or("sqlite:sipjab.db");
@@ -101,6 +102,24 @@ durable = {is_durable}
     )
 }
 
+fn jabber_module(site: Site<'_>) -> String {
+    let Site { xmpp, outbound, .. } = site;
+    let (host, port) = (xmpp.ip(), xmpp.port());
+    format!(
+        r#"[modules.jabber]
+jdomain = "jabber.sip.example"
+jaddress = "{host}"
+jport = {port}
+domain = "xmpp.example"
+ca = "ca.pem"
+proxy = "{outbound}"
+always_online = true
+[spool]
+durable = false
+"#
+    )
+}
+
 fn route(work: Work) -> &'static str {
     match work {
         Work::StatelessReply | Work::XmppToMessage => {
@@ -122,6 +141,14 @@ fn route(work: Work) -> &'static str {
     }
     record_route();
     t_relay();
+}"#
+        }
+        Work::Accounts => {
+            r#"fn request_route() {
+    if !is_jabber_destination() { sl_send_reply(404, "Not Here"); return; }
+    t_newtran();
+    send_message();
+    xmpp_reply();
 }"#
         }
         Work::Register { .. } => {

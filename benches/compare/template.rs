@@ -8,6 +8,8 @@ pub(crate) const TOKEN: &str = "@TOKEN-HERE@";
 pub(crate) const USER: &str = "@U@";
 /// How many users send.
 pub(crate) const USERS: u32 = 1000;
+/// Stands for the number of an account in a template's text.
+pub(crate) const ACCOUNT: &str = "@NMBR";
 
 /// Precedes the token in every body.
 pub(crate) const BODY_MARK: &str = "seq=";
@@ -78,14 +80,28 @@ const fn inverse(odd: u64) -> u64 {
 pub(crate) struct Template {
     bytes: Vec<u8>,
     tokens: Vec<usize>,
+    /// Where the user's number stands, and in how many digits.
     users: Vec<usize>,
+    digits: usize,
+    /// How many users there are.
+    count: u32,
 }
 
 impl Template {
     /// Finds the places of [`TOKEN`] and [`USER`] in `text`.
     pub(crate) fn new(text: &str) -> Self {
+        Self::with_users(text, USER, USERS)
+    }
+
+    /// Finds the places of [`TOKEN`] and [`ACCOUNT`] in `text`; there are `count` accounts.
+    pub(crate) fn with_accounts(text: &str, count: u32) -> Self {
+        Self::with_users(text, ACCOUNT, count)
+    }
+
+    fn with_users(text: &str, mark: &str, count: u32) -> Self {
         let places = |mark: &str| memmem::find_iter(text.as_bytes(), mark).collect();
-        Self { bytes: text.into(), tokens: places(TOKEN), users: places(USER) }
+        let (tokens, users) = (places(TOKEN), places(mark));
+        Self { bytes: text.into(), tokens, users, digits: mark.len(), count }
     }
 
     /// The message for `token`.
@@ -93,10 +109,11 @@ impl Template {
         for &at in &self.tokens {
             token.write(&mut self.bytes[at..at + Token::LENGTH]);
         }
-        let user = token.sequence % USERS;
         for &at in &self.users {
-            for (place, unit) in [100, 10, 1].into_iter().enumerate() {
-                self.bytes[at + place] = b'0' + (user / unit % 10) as u8;
+            let mut user = token.sequence % self.count;
+            for digit in self.bytes[at..at + self.digits].iter_mut().rev() {
+                *digit = b'0' + (user % 10) as u8;
+                user /= 10;
             }
         }
         &self.bytes

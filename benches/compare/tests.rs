@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "the benchmark uses what these tests leave out")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod c2s_server;
+mod c2s_session;
 mod lane;
 mod phones;
 mod sip_sink;
@@ -15,8 +17,15 @@ mod xmpp_server;
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sipjab::xmpp::stream::Client;
+use sipjab::xmpp::stream::client::{ClientConfig, Event, Security};
+use tokio::sync::mpsc;
+
+use crate::c2s_server::{Accounts, DOMAIN};
+use crate::c2s_session::{PASSWORD, Session, account_name};
 use crate::lane::Lane;
 use crate::phones::{Phones, digest, md5};
 use crate::sip_sink::SipSink;
@@ -42,6 +51,39 @@ fn a_token_is_read_as_it_was_written() {
     }
     let text = String::from_utf8_lossy(template.stamp(token(1042))).into_owned();
     assert!(text.contains("from=user042;"), "{text}");
+}
+
+#[test]
+fn an_account_logs_in_and_its_messages_are_counted() {
+    let (orders, _nobody_sends) = mpsc::unbounded_channel();
+    let accounts = Arc::new(Accounts::default());
+    let mut session = Session::new(accounts.clone(), orders);
+    session.restart();
+    accounts.begin(PHASE);
+    let mut config = ClientConfig::new(account_name(42), DOMAIN, PASSWORD);
+    (config.security, config.resource) = (Security::Outside, Some("desk".to_owned()));
+    let now = Instant::now();
+    let mut client = Client::new(config, None, now);
+    client.start(now);
+    let mut acked = None;
+    while let Some(said) = client.poll_transmit() {
+        session.hear(&said).unwrap();
+        client.handle_bytes(now, &session.answer());
+        while let Some(event) = client.poll_event() {
+            match event {
+                Event::Derive(derivation) => client.handle_keys(now, &derivation.run()),
+                Event::Ready { jid, is_resumed } => {
+                    assert!(!is_resumed && jid.to_string() == "user00042@xmpp.example/desk");
+                    let mut message =
+                        Template::new(&format!("<message><body>{}</body></message>", body()));
+                    client.send(Some(7), message.stamp(token(3)).to_vec()).unwrap();
+                }
+                Event::Acked(token) => acked = Some(token),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!((accounts.online(), accounts.arrivals(), acked), (1, (1, 0), Some(7)));
 }
 
 #[test]

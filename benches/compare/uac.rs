@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::lane::{Answer, Lane, loopback_socket, ready, wait_readable};
-use crate::template::{BODY_LENGTH, TOKEN, Template, Token, USER, body};
+use crate::template::{ACCOUNT, BODY_LENGTH, TOKEN, Template, Token, USER, body};
 
 /// Source ports, so that a program that spreads flows over its workers can do so.
 pub(crate) const SOCKETS: usize = 8;
@@ -28,11 +28,21 @@ impl Uac {
 
     /// Clients whose messages may go over so many hops: with 0, every proxy answers them itself.
     pub(crate) fn with_hops(server: SocketAddr, uri: &str, hops: u8) -> io::Result<Self> {
+        Self::with(server, |local| Template::new(&request(uri, local, hops, USER)))
+    }
+
+    /// Clients for so many users with accounts.
+    pub(crate) fn with_accounts(server: SocketAddr, uri: &str, count: u32) -> io::Result<Self> {
+        let text = |local| request(uri, local, 70, ACCOUNT);
+        Self::with(server, |local| Template::with_accounts(&text(local), count))
+    }
+
+    fn with(server: SocketAddr, template: impl Fn(SocketAddr) -> Template) -> io::Result<Self> {
         let mut uac = Self { sockets: Vec::new(), requests: Vec::new(), buffer: vec![0; 65536] };
         for _ in 0..SOCKETS {
             let socket = loopback_socket()?;
             socket.connect(server)?;
-            uac.requests.push(request(uri, socket.local_addr()?, hops));
+            uac.requests.push(template(socket.local_addr()?));
             uac.sockets.push(socket);
         }
         Ok(uac)
@@ -61,13 +71,13 @@ impl Lane for Uac {
     }
 }
 
-fn request(uri: &str, local: SocketAddr, hops: u8) -> Template {
+fn request(uri: &str, local: SocketAddr, hops: u8, user: &str) -> String {
     let body = body();
-    Template::new(&format!(
+    format!(
         "MESSAGE {uri} SIP/2.0\r\n\
          Via: SIP/2.0/UDP {local};rport;{BRANCH}{TOKEN}\r\n\
          Max-Forwards: {hops}\r\n\
-         From: <sip:user{USER}@sip.example>;tag={TOKEN}\r\n\
+         From: <sip:user{user}@sip.example>;tag={TOKEN}\r\n\
          To: <{uri}>\r\n\
          Call-ID: {TOKEN}@127.0.0.1\r\n\
          CSeq: 1 MESSAGE\r\n\
@@ -76,7 +86,7 @@ fn request(uri: &str, local: SocketAddr, hops: u8) -> Template {
          Content-Length: {BODY_LENGTH}\r\n\
          \r\n\
          {body}"
-    ))
+    )
 }
 
 fn answer(reply: &[u8]) -> Option<Answer> {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::stanza_scanner::{Said, Scanner};
-use crate::template::Token;
+use crate::template::{BODY_MARK, Token};
 
 /// How long a component may leave its stream unread before it counts as gone.
 const STALL: Duration = Duration::from_secs(5);
@@ -44,6 +44,18 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
+    /// Nothing of this phase yet.
+    pub(crate) fn of(phase: u16) -> Self {
+        Self { phase, ..Self::default() }
+    }
+
+    /// Counts a message whose body has a token.
+    pub(crate) fn add_stanza(&mut self, stanza: &[u8]) {
+        if let Some(token) = Token::after(BODY_MARK, stanza) {
+            self.add(token);
+        }
+    }
+
     fn add(&mut self, token: Token) {
         if token.phase != self.phase {
             return;
@@ -84,7 +96,7 @@ impl XmppServer {
 
     /// Forgets what arrived and counts messages of `phase`.
     pub(crate) fn begin(&self, phase: u16) {
-        *lock(&self.shared.arrivals) = Arrivals { phase, ..Arrivals::default() };
+        *lock(&self.shared.arrivals) = Arrivals::of(phase);
     }
 
     /// What arrived since [`XmppServer::begin`].

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{sleep, sleep_until};
 
 use super::accounts::Jabber;
@@ -44,7 +44,9 @@ pub(crate) struct Login {
     machine: RefCell<Account<Waiter>>,
     /// Stanzas for the stream, with the tokens of those whose fate is asked for.
     out: RefCell<VecDeque<(Option<u64>, Vec<u8>)>>,
-    /// There is something in `out`.
+    /// What the server is to be told of whether the user is there.
+    active: Cell<Option<bool>>,
+    /// There is something in `out` or `active`.
     wake: Notify,
     /// A deadline may have changed.
     changed: Notify,
@@ -52,13 +54,15 @@ pub(crate) struct Login {
     closes: Cell<u64>,
     closing: Notify,
     is_running: Cell<bool>,
+    /// Our turn to log in.
+    turn: RefCell<Option<OwnedSemaphorePermit>>,
     /// The server ends.
     is_stopping: Cell<bool>,
     stopped: RefCell<Option<mpsc::Sender<()>>>,
     /// The hashed password of the row.
     keys: RefCell<Option<SaltedPassword>>,
-    /// The row whose password the server has refused, and until when it counts.
-    refused: RefCell<Option<(User, Instant)>>,
+    /// The hash of the row whose password the server has refused, and until when it counts.
+    refused: Cell<Option<(u64, Instant)>>,
     /// The user knows already what he would be told.
     is_told: Cell<bool>,
     started: Instant,
@@ -85,15 +89,17 @@ impl Login {
             this: this.clone(),
             machine: RefCell::new(Account::new(settings, &crate::sip::unescape_text(name))),
             out: RefCell::default(),
+            active: Cell::new(None),
             wake: Notify::new(),
             changed: Notify::new(),
             closes: Cell::new(0),
             closing: Notify::new(),
             is_running: Cell::new(false),
+            turn: RefCell::default(),
             is_stopping: Cell::new(false),
             stopped: RefCell::default(),
             keys: RefCell::default(),
-            refused: RefCell::default(),
+            refused: Cell::new(None),
             is_told: Cell::new(false),
             started: clock::now(),
         })
@@ -119,8 +125,7 @@ impl Login {
 
     /// Nothing is left to know about it.
     pub(super) fn is_over(&self) -> bool {
-        let refused = self.refused.borrow();
-        let is_remembered = refused.as_ref().is_some_and(|(_, until)| *until > clock::now());
+        let is_remembered = self.refused.get().is_some_and(|(_, until)| until > clock::now());
         self.machine.borrow().is_over() && !self.is_running.get() && !is_remembered
     }
 
@@ -170,6 +175,10 @@ impl Login {
                 Some(Action::Connect) => self.start(),
                 Some(Action::Disconnect) => self.close_stream(),
                 Some(Action::Send(token, stanza)) => self.push(token, stanza),
+                Some(Action::Active(is_active)) => {
+                    self.active.set(Some(is_active));
+                    self.wake.notify_one();
+                }
                 Some(Action::Done(waiter)) => tell(waiter, Verdict::new(200, "OK")),
                 Some(Action::Failed(Some(waiter), text, address)) => {
                     let (status, words) = text.status();
@@ -261,7 +270,7 @@ impl Login {
         let mut backoff = Backoff::new(BackoffConfig::default());
         let before = self.closes.get();
         let link = loop {
-            match self.during(jabber.users.find(&self.sip_id)).await {
+            match self.during(Box::pin(jabber.users.find(&self.sip_id))).await {
                 Ok(user) => match self.link(jabber, user) {
                     Ok(link) => break link,
                     Err(text) => return Stop::Refused(text),
@@ -275,7 +284,11 @@ impl Login {
         };
         let mut resumption = None;
         loop {
+            if self.take_turn(before).await.is_break() {
+                break self.give_up(resumption, Stop::Closed);
+            }
             let end = self.carry(&link, &mut resumption, before).await;
+            self.turn.take();
             self.machine.borrow_mut().handle_broken();
             self.act();
             let domain = &link.client.domain;
@@ -307,8 +320,9 @@ impl Login {
     /// The way to the server of a user's account, when he has one that was not refused a moment ago.
     fn link(&self, jabber: &Jabber, user: Option<User>) -> Result<ClientLink, Text> {
         let user = user.filter(|user| user.is_enabled).ok_or(Text::ErrJgwForb)?;
-        let is_same = |(row, until): &(User, Instant)| *row == user && *until > clock::now();
-        let is_refused = self.refused.borrow().as_ref().is_some_and(is_same);
+        let (row, now) = (self.shared.tags.hash_one(&user), clock::now());
+        let is_refused =
+            self.refused.get().is_some_and(|(refused, until)| refused == row && until > now);
         self.is_told.set(is_refused);
         if is_refused {
             return Err(Text::ErrJauth);
@@ -318,7 +332,7 @@ impl Login {
             Text::ErrJauth
         })?;
         self.keys.replace(None);
-        self.refused.replace(Some((user.clone(), clock::now())));
+        self.refused.set(Some((row, now)));
         Ok(jabber.link(&user, &password))
     }
 
@@ -330,18 +344,18 @@ impl Login {
     ) -> ClientEnd {
         let old = resumption.take();
         let resolver = self.shared.resolver.as_ref();
-        let closing = self.closed_after(before);
+        let closing = pin!(self.closed_after(before));
         let carried = carry(link, resolver, old, &self.keys, (self, &self.wake), closing);
-        let (end, left) = self.during(carried).await;
+        let (end, left) = self.during(pin!(carried)).await;
         match left {
             Ok(left) => *resumption = Some(left),
             Err(lost) => lost.into_iter().for_each(|token| self.handle_fate(token, false)),
         }
         if let ClientEnd::Refused(refusal) = &end
             && refusal.is_authentication()
-            && let Some((_, until)) = &mut *self.refused.borrow_mut()
+            && let Some((row, _)) = self.refused.get()
         {
-            *until = clock::now() + REFUSED;
+            self.refused.set(Some((row, clock::now() + REFUSED)));
         }
         end
     }
@@ -353,6 +367,21 @@ impl Login {
         stop
     }
 
+    /// Waits while too many others log in; breaks off when the stream is not wanted any more.
+    async fn take_turn(&self, before: u64) -> std::ops::ControlFlow<()> {
+        let turns = self.jabber().logins.clone();
+        let waiting = async {
+            tokio::select! {
+                turn = turns.acquire_owned() => {
+                    self.turn.replace(turn.ok());
+                    std::ops::ControlFlow::Continue(())
+                }
+                () = self.closed_after(before) => std::ops::ControlFlow::Break(()),
+            }
+        };
+        self.during(Box::pin(waiting)).await
+    }
+
     /// Waits between two attempts; breaks off when the stream is not wanted any more.
     async fn wait(&self, time: Duration, before: u64) -> std::ops::ControlFlow<()> {
         let waiting = async {
@@ -361,12 +390,11 @@ impl Login {
                 () = self.closed_after(before) => std::ops::ControlFlow::Break(()),
             }
         };
-        self.during(waiting).await
+        self.during(Box::pin(waiting)).await
     }
 
     /// Serves the account's deadlines while `work` goes on.
-    async fn during<T>(&self, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
+    async fn during<T>(&self, mut work: impl Future<Output = T> + Unpin) -> T {
         loop {
             let deadline = self.machine.borrow().next_deadline();
             tokio::select! {
@@ -399,6 +427,8 @@ fn tell(waiter: Waiter, verdict: Verdict) {
 impl ClientCarried for Login {
     fn handle_ready(&self, jid: FullJid, is_resumed: bool) {
         tracing::debug!(domain = jid.domain().as_str(), is_resumed, "an account is online");
+        self.turn.take();
+        self.active.set(None);
         self.machine.borrow_mut().handle_ready(clock::now(), jid, is_resumed);
         self.act();
         self.changed.notify_one();
@@ -428,8 +458,16 @@ impl ClientCarried for Login {
         self.act();
     }
 
+    fn poll_active(&self) -> Option<bool> {
+        self.active.take()
+    }
+
     fn poll_stanza(&self) -> Option<(Option<u64>, Vec<u8>)> {
-        self.out.borrow_mut().pop_front()
+        let mut out = self.out.borrow_mut();
+        if out.is_empty() {
+            *out = VecDeque::new();
+        }
+        out.pop_front()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::AHashMap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::account::Login;
 use super::shared::Mail;
@@ -22,6 +22,12 @@ use crate::store::Store;
 use crate::store::users::{User, Users};
 use crate::xmpp::stream::client::{ClientConfig, Security};
 
+/// Accounts that log in at the same time. More would only wait for each other, and a server for none of them.
+const LOGINS: usize = 100;
+
+/// Accounts that are looked at in one go.
+const AT_ONCE: usize = 100;
+
 /// What all accounts share.
 pub struct Jabber {
     /// The parameters.
@@ -30,6 +36,10 @@ pub struct Jabber {
     pub(super) mapping: Mapping,
     pub(super) users: Users,
     tls: Arc<rustls::ClientConfig>,
+    /// Turns to log in.
+    pub(super) logins: Arc<Semaphore>,
+    /// The most accounts that may be open.
+    capacity: usize,
     /// Accounts that are open, or have just been refused.
     open: AtomicUsize,
 }
@@ -43,9 +53,26 @@ impl Jabber {
             mapping: config.mapping(),
             users: Users::new(store, config.seal().map(Arc::new)),
             tls: for_xmpp(ca.as_deref(), config.verify_server)?,
+            logins: Arc::new(Semaphore::new(LOGINS)),
+            capacity: config.capacity(),
             open: AtomicUsize::new(0),
             config,
         })
+    }
+
+    /// The same where the process may open no more than so many files. A quarter is left to all else.
+    pub fn within(mut self, files: u64) -> Self {
+        let room = usize::try_from(files / 4 * 3).unwrap_or(usize::MAX);
+        if room < self.capacity {
+            tracing::warn!(
+                files,
+                accounts = room,
+                wanted = self.capacity,
+                "the limit of open files allows fewer accounts than `workers` × `max_jobs`"
+            );
+            self.capacity = room;
+        }
+        self
     }
 
     /// The users.
@@ -74,12 +101,12 @@ impl Jabber {
             srv: config.srv,
             tls: self.tls.clone(),
             is_direct: config.tls() == TlsName::Direct,
-            client,
+            client: Arc::new(client),
         }
     }
 
     fn take_place(&self) -> bool {
-        let has_room = |open| (open < self.config.capacity()).then_some(open + 1);
+        let has_room = |open| (open < self.capacity).then_some(open + 1);
         self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).is_ok()
     }
 
@@ -169,26 +196,41 @@ impl Accounts {
             }
             tokio::time::sleep(self.sleep_time).await;
             let all: Vec<_> = self.logins.borrow().values().cloned().collect();
-            let open: Vec<_> = all.iter().filter(|login| login.is_on()).collect();
-            let ids: Vec<_> = open.iter().map(|login| login.sip_id().to_owned()).collect();
-            // A store that is away takes nobody's account.
-            if let Ok(rows) = jabber.users.find_all(&ids).await {
-                for login in open {
-                    if !rows.get(login.sip_id()).is_some_and(|user| user.is_enabled) {
-                        login.refuse(Text::InfDisconnected);
-                    }
+            for some in all.chunks(AT_ONCE) {
+                self.look_at(jabber, some).await;
+            }
+        }
+    }
+
+    async fn look_at(&self, jabber: &Jabber, logins: &[Rc<Login>]) {
+        let open: Vec<_> = logins.iter().filter(|login| login.is_on()).collect();
+        let ids: Vec<_> = open.iter().map(|login| login.sip_id().to_owned()).collect();
+        // A store that is away takes nobody's account.
+        if let Ok(rows) = jabber.users.find_all(&ids).await {
+            for login in open {
+                if !rows.get(login.sip_id()).is_some_and(|user| user.is_enabled) {
+                    login.refuse(Text::InfDisconnected);
                 }
             }
-            for login in all {
-                self.forget(login.sip_id());
-            }
+        }
+        for login in logins {
+            self.forget(login.sip_id());
         }
     }
 
     /// Opens the accounts of ours that are not open.
     async fn bring_online(&self, worker: &Worker, jabber: &Jabber) {
+        let mut last = i64::MIN;
         // A store that is away is asked again.
-        let Ok(users) = jabber.users.list().await else { return };
+        while let Ok(users) = jabber.users.list_after(last).await
+            && let Some(user) = users.last()
+        {
+            last = user.juid;
+            self.bring_these_online(worker, users);
+        }
+    }
+
+    fn bring_these_online(&self, worker: &Worker, users: Vec<User>) {
         for user in users.into_iter().filter(|user| user.is_enabled) {
             let is_known = self.logins.borrow().contains_key(&user.sip_id);
             if worker.owner_of(&user.sip_id) == worker.id && !is_known {

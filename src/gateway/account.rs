@@ -16,6 +16,9 @@ use crate::xmpp::{FullJid, Jid, Stanza};
 
 pub use texts::Text;
 
+/// A user who has done nothing for so long is not there, as far as the Jabber server needs to know (XEP-0352).
+const QUIET: Duration = Duration::from_secs(60);
+
 /// What the operator has chosen for all accounts.
 #[derive(Clone, Debug)]
 pub struct AccountSettings {
@@ -92,6 +95,8 @@ pub enum Action<W> {
     Disconnect,
     /// Write a stanza; with a token its fate comes back.
     Send(Option<u64>, Vec<u8>),
+    /// Tell the server whether the user is there: while he is not, it may keep back what can wait (XEP-0352).
+    Active(bool),
     /// An order is fulfilled.
     Done(W),
     /// An order has failed. Who does not wait for it any more gets the text, from the address.
@@ -140,6 +145,10 @@ pub struct Account<W> {
     transports: BTreeMap<String, Transport>,
     has_roster: bool,
     expires: Option<Instant>,
+    /// When the user, who does something, is there no more.
+    quiet_at: Option<Instant>,
+    /// What the server knows of that.
+    is_active: bool,
     actions: VecDeque<Action<W>>,
 }
 
@@ -166,6 +175,8 @@ impl<W> Account<W> {
             transports: BTreeMap::new(),
             has_roster: false,
             expires: None,
+            quiet_at: None,
+            is_active: true,
             actions: VecDeque::new(),
         }
     }
@@ -192,12 +203,21 @@ impl<W> Account<W> {
 
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action<W>> {
+        if self.actions.is_empty() {
+            // Most accounts have nothing to do for most of their time, and keep no room for it.
+            self.actions = VecDeque::new();
+        }
         self.actions.pop_front()
     }
 
     /// Takes an order.
     pub fn handle_order(&mut self, now: Instant, order: Order<W>) {
         self.stay(now);
+        // A phone registers again and again without its user.
+        if !matches!(order.wish, Wish::Online | Wish::Offline) {
+            self.quiet_at = Some(now + QUIET);
+            self.tell_activity();
+        }
         match &order.wish {
             Wish::Offline if self.is_on() => {
                 self.go(Some(Text::InfJoffline));
@@ -222,6 +242,9 @@ impl<W> Account<W> {
         self.link = Link::Ready;
         self.jid = Some(jid);
         self.stay(now);
+        // What each stream begins with, also a resumed one.
+        self.is_active = true;
+        self.tell_activity();
         if !is_resumed {
             self.has_roster = false;
             self.transports.clear();
@@ -257,6 +280,9 @@ impl<W> Account<W> {
         if let Some((waiter, _)) = self.sent.remove(&token) {
             self.actions.push_back(Action::Done(waiter));
         }
+        if self.sent.is_empty() {
+            self.sent.shrink_to_fit();
+        }
     }
 
     /// Nobody knows what became of a stanza.
@@ -270,7 +296,8 @@ impl<W> Account<W> {
     pub fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.iter().map(|order| order.deadline);
         let joining = self.rooms.values().filter_map(Room::deadline);
-        waiting.chain(joining).chain(self.expires.filter(|_| self.is_on())).min()
+        let expires = self.expires.filter(|_| self.is_on());
+        waiting.chain(joining).chain(expires).chain(self.quiet_at).min()
     }
 
     /// Tells that time has passed.
@@ -285,8 +312,21 @@ impl<W> Account<W> {
         }
         self.waiting = kept;
         self.expire_rooms(now);
+        if self.quiet_at.is_some_and(|at| at <= now) {
+            self.quiet_at = None;
+            self.tell_activity();
+        }
         if self.is_on() && self.expires.is_some_and(|at| at <= now) && self.waiting.is_empty() {
             self.go(Some(Text::InfJoffline));
+        }
+    }
+
+    /// Tells the server whether the user is there, unless it knows.
+    fn tell_activity(&mut self) {
+        let is_active = self.quiet_at.is_some();
+        if self.link == Link::Ready && self.is_active != is_active {
+            self.is_active = is_active;
+            self.actions.push_back(Action::Active(is_active));
         }
     }
 

@@ -20,7 +20,8 @@ use thiserror::Error;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use self::own::Own;
-use self::verify::{AnyServer, SipServer};
+use self::verify::Verifier;
+use super::xmpp::exporter::Exporter;
 use crate::sip::certificate::CertificateError;
 
 /// A certificate and its key.
@@ -203,13 +204,16 @@ pub fn for_xmpp(ca: Option<&Path>, verifies: bool) -> Result<Arc<ClientConfig>, 
         .expect("ring has the suites of both versions");
     let builder = match (verifies, ca) {
         (false, _) => {
-            let anybody = Arc::new(AnyServer(provider.signature_verification_algorithms));
-            builder.dangerous().with_custom_certificate_verifier(anybody)
+            let algorithms = provider.signature_verification_algorithms;
+            let anybody = Verifier { roots: None, algorithms };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(anybody))
         }
         (true, Some(file)) => builder.with_root_certificates(authorities(file)?),
         (true, None) => builder.with_root_certificates(authorities_of_system()),
     };
-    Ok(Arc::new(builder.with_no_client_auth()))
+    let mut config = builder.with_no_client_auth();
+    config.key_log = Arc::new(Exporter);
+    Ok(Arc::new(config))
 }
 
 impl TlsSettings {
@@ -253,16 +257,13 @@ impl TlsSettings {
             .expect("ring has the suites of both versions")
             .dangerous();
         let algorithms = provider.signature_verification_algorithms;
-        let builder = match (self.verifies_servers, &self.authorities) {
-            (false, _) => builder.with_custom_certificate_verifier(Arc::new(AnyServer(algorithms))),
-            (true, file) => {
-                let roots = match file {
-                    Some(file) => authorities(file)?,
-                    None => authorities_of_system(),
-                };
-                builder.with_custom_certificate_verifier(Arc::new(SipServer { roots, algorithms }))
-            }
+        let roots = match (self.verifies_servers, &self.authorities) {
+            (false, _) => None,
+            (true, Some(file)) => Some(authorities(file)?),
+            (true, None) => Some(authorities_of_system()),
         };
+        let verifier = Arc::new(Verifier { roots, algorithms });
+        let builder = builder.with_custom_certificate_verifier(verifier);
         Ok(match own {
             Some(own) => {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone())))

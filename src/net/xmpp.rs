@@ -1,8 +1,10 @@
 //! The connection to an XMPP server, kept up: connects, carries a component's stream, comes back.
 
 pub mod client;
+pub(super) mod exporter;
 mod locate;
 mod stream;
+mod tls;
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 
+use super::files;
 use super::layers::layers;
 use super::{ServeError, sound_script};
 use crate::clock;
@@ -126,6 +127,7 @@ fn shared(
     layers: Layers,
     (commons, spool): (Commons, Option<Store>),
 ) -> Result<Shared, ServeError> {
+    let files = files::raise_limit();
     let limits = &config.sip.limits;
     let framing = Limits {
         header_block: limits.max_tcp_header,
@@ -144,7 +146,10 @@ fn shared(
     let contacts = params("registrar").parse::<registrar::Config>()?;
     let accounts = params("jabber").parse::<jabber::Config>()?;
     let jabber = match commons.store().filter(|_| accounts.is_on()) {
-        Some(store) => Some(Jabber::new(accounts, store.clone(), &config.base_dir)?),
+        Some(store) => {
+            let jabber = Jabber::new(accounts, store.clone(), &config.base_dir)?;
+            Some(jabber.within(files))
+        }
         None => None,
     };
     let is_attached = gateway.config.backend.is_some();

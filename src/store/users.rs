@@ -53,11 +53,11 @@ transports! {
     YAHOO "yahoo" "yahoo_id" ColumnType::Text(128), "yahoo_passwd" "yahoo_nick";
 }
 
-/// The most users that one question names.
+/// The most users that one question names, or brings of all.
 const AT_ONCE: usize = 100;
 
 /// A row of `jusers`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct User {
     /// The number of the row.
     pub juid: i64,
@@ -71,7 +71,7 @@ pub struct User {
 }
 
 /// The password as it stands in the database.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Stored(String);
 
 impl std::fmt::Debug for Stored {
@@ -151,7 +151,20 @@ impl Users {
 
     /// Every row, by its number.
     pub async fn list(&self) -> Result<Vec<User>, StoreError> {
-        Ok(self.store.query(Self::rows("1 = 1")).await?.iter().filter_map(User::read).collect())
+        let mut all: Vec<User> = Vec::new();
+        loop {
+            let last = all.last().map_or(i64::MIN, |user| user.juid);
+            match self.list_after(last).await? {
+                some if some.is_empty() => return Ok(all),
+                some => all.extend(some),
+            }
+        }
+    }
+
+    /// Some rows whose numbers are higher than this, in order; none when there are none.
+    pub async fn list_after(&self, juid: i64) -> Result<Vec<User>, StoreError> {
+        let question = Self::rows_up_to("juid > ?", Some(AT_ONCE)).bind(juid);
+        Ok(self.store.query(question).await?.iter().filter_map(User::read).collect())
     }
 
     /// Adds a row, sealed where there is a seal.
@@ -214,8 +227,13 @@ impl Users {
     }
 
     fn rows(condition: &str) -> Statement {
+        Self::rows_up_to(condition, None)
+    }
+
+    fn rows_up_to(condition: &str, count: Option<usize>) -> Statement {
+        let limit = count.map(|count| format!(" LIMIT {count}")).unwrap_or_default();
         Statement::new(format!(
-            "SELECT juid, jab_id, jab_passwd, sip_id, type FROM jusers WHERE {condition} ORDER BY juid"
+            "SELECT juid, jab_id, jab_passwd, sip_id, type FROM jusers WHERE {condition} ORDER BY juid{limit}"
         ))
     }
 }
@@ -262,6 +280,17 @@ mod tests {
         assert!(at_once(users.remove(JOE)).unwrap());
         assert!(!at_once(users.remove(JOE)).unwrap());
         assert_eq!(at_once(users.find(JOE)), Ok(None));
+    }
+
+    #[test]
+    fn all_rows_are_listed_however_many_there_are() {
+        let users = users(None);
+        let rows: Vec<_> =
+            (1..=2 * AT_ONCE + 1).map(|n| format!("({n}, 'a{n}', 'x', 's', 0)")).collect();
+        let insert = Statement::new(format!("INSERT INTO jusers VALUES {}", rows.join(", ")));
+        at_once(users.store.execute(vec![insert])).unwrap();
+        let all = at_once(users.list()).unwrap();
+        assert!(all.iter().map(|user| user.juid).eq(1..=2 * AT_ONCE as i64 + 1));
     }
 
     /// The sample rows of SER's manual.

@@ -163,6 +163,13 @@ impl Framer {
         *self = Self::new(self.limits);
     }
 
+    /// Gives its buffer back when no frame has begun.
+    pub fn rest(&mut self) {
+        if self.partial.is_empty() {
+            self.partial = Vec::new();
+        }
+    }
+
     /// Takes bytes off the front of `input` up to the end of the next frame.
     ///
     /// `None` means that `input` is used up. After an error the stream is lost, and every further

@@ -1,5 +1,6 @@
 //! The users of the module `jabber`: SER's own tables, `sipjab user`, TLS, and who shares what.
 
+use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -116,6 +117,26 @@ fn streams_are_encrypted_by_starttls_or_from_the_first_byte() {
     }
 }
 
+/// SCRAM-SHA-256-PLUS over TLS 1.3 (RFC 9266): who sits in between cannot pass on what he hears.
+#[test]
+fn rfc9266_a_login_is_bound_to_its_tls_connection() {
+    let authority = Authority::new("ours");
+    let login = |knows_the_connection: bool| {
+        let server = Peer::start_binding(authority.sign(DOMAIN), knows_the_connection);
+        let parameters = parameters(server.client_port);
+        let parameters = parameters.replace("tls = \"where_offered\"\n", "") + "ca = \"ca.pem\"\n";
+        let setup = Setup::script(SCRIPT).with(&parameters).file("ca.pem", &authority.pem());
+        let sipjab = Sipjab::start(&setup);
+        sipjab.sql(&row("alice", SECRET));
+        let status = say(&mut Agent::bind(), "alice", &jabber("bob"), ":on", &sipjab).status();
+        let said = server.lines();
+        let mechanism = said.iter().find_map(|line| line.split_once("logged in with "));
+        (status, mechanism.map(|(_, name)| name.to_owned()))
+    };
+    assert_eq!(login(true), (200, Some("SCRAM-SHA-256-PLUS tls-exporter".to_owned())));
+    assert_eq!(login(false), (403, None));
+}
+
 #[test]
 fn a_server_with_the_certificate_of_another_hears_no_password() {
     let authority = Authority::new("ours");
@@ -227,6 +248,8 @@ fn accounts_that_are_always_online_need_no_order() {
 struct Line {
     port: u16,
     ends: Arc<Mutex<Vec<TcpStream>>>,
+    /// What has gone to the server.
+    said: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Line {
@@ -234,23 +257,32 @@ impl Line {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let ends = Arc::<Mutex<Vec<TcpStream>>>::default();
-        let kept = ends.clone();
+        let said = Arc::<Mutex<Vec<u8>>>::default();
+        let (kept, heard) = (ends.clone(), said.clone());
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
-                for (mut from, mut to) in [
-                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
-                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
-                ] {
-                    thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
+                let clone = |end: &TcpStream| end.try_clone().unwrap();
+                let there = Recorded { from: clone(&near), heard: heard.clone() };
+                carry(there, clone(&far));
+                carry(clone(&far), clone(&near));
                 kept.lock().unwrap().extend([near, far]);
             }
         });
-        Self { port, ends }
+        Self { port, ends, said }
+    }
+
+    /// Waits until this has gone to the server, behind what is behind `mark`; gives the mark behind it.
+    fn wait_for(&self, words: &str, mark: usize) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = String::from_utf8_lossy(&self.said.lock().unwrap()[mark..]).into_owned();
+            if let Some(at) = said.find(words) {
+                return mark + at + words.len();
+            }
+            assert!(Instant::now() < deadline, "no {words} in {said}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn cut(&self) {
@@ -258,6 +290,46 @@ impl Line {
             let _ = end.shutdown(Shutdown::Both);
         }
     }
+}
+
+/// Carries bytes until one of the ends is closed.
+fn carry(mut from: impl Read + Send + 'static, mut to: TcpStream) {
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
+
+/// An end of which everything that comes is noted.
+struct Recorded {
+    from: TcpStream,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Read for Recorded {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.from.read(buffer)?;
+        self.heard.lock().unwrap().extend_from_slice(&buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// A phone that registers says nothing of its user; a message does.
+#[test]
+fn xep_0352_the_server_is_told_whether_the_user_is_there() {
+    let server = Peer::Prosody.start();
+    let line = Line::to(server.client_port);
+    let sipjab = Sipjab::start(&Setup::script(SCRIPT).with(&parameters(line.port)));
+    sipjab.sql(&row("alice", SECRET));
+    let mut phone = Agent::bind();
+    register(&mut phone, "alice", &sipjab);
+    let mark = line.wait_for("<inactive xmlns='urn:xmpp:csi:0'/>", 0);
+    assert_eq!(say(&mut phone, "alice", &jabber("bob"), "hello", &sipjab).status(), 200);
+    let mark = line.wait_for("<active xmlns='urn:xmpp:csi:0'/>", mark);
+    line.wait_for("<body>hello</body>", mark);
+    let mut bob = Client::login(&server, "bob");
+    bob.message(&format!("alice@{DOMAIN}"), "hello yourself");
+    assert_eq!(hears(&mut phone).text(), "hello yourself");
 }
 
 /// XEP-0198: what comes while the line is down is neither lost nor doubled, and rooms stay joined.

@@ -34,6 +34,7 @@ mod bad_xmpp;
 mod baresip;
 mod calls;
 mod cancel;
+mod crowd;
 mod default_route;
 mod errors;
 mod examples;

@@ -38,6 +38,10 @@ pub(crate) struct XmppServer {
     pub(crate) direct_port: u16,
     /// The server's certificate and its key, PEM; without one there is no TLS.
     certificate: Option<String>,
+    /// With a certificate, TLS must be.
+    needs_tls: bool,
+    /// Logins are bound to TLS, and whether to the connection that there is.
+    binds: Option<bool>,
     processes: Vec<Process>,
     folder: TempDir,
 }
@@ -78,17 +82,39 @@ impl Peer {
         Self::Prosody.start_with(Some(certificate))
     }
 
+    /// Starts a Prosody that has TLS for those who want it.
+    pub(crate) fn start_with_tls(certificate: String) -> XmppServer {
+        let mut server = Self::Prosody.not_started(Some(certificate));
+        server.needs_tls = false;
+        server.start(Self::Prosody);
+        server
+    }
+
+    /// Starts a Prosody that wants TLS, and binds logins to its connection, or to another one.
+    pub(crate) fn start_binding(certificate: String, knows_the_connection: bool) -> XmppServer {
+        let mut server = Self::Prosody.not_started(Some(certificate));
+        server.binds = Some(knows_the_connection);
+        server.start(Self::Prosody);
+        server
+    }
+
     fn start_with(self, certificate: Option<String>) -> XmppServer {
-        let mut server = XmppServer {
+        let mut server = self.not_started(certificate);
+        server.start(self);
+        server
+    }
+
+    fn not_started(self, certificate: Option<String>) -> XmppServer {
+        XmppServer {
             client_port: port::free(),
             component_port: port::free(),
             direct_port: port::free(),
             certificate,
+            needs_tls: true,
+            binds: None,
             processes: Vec::new(),
             folder: TempDir::with_prefix("sipjab-peer-").unwrap(),
-        };
-        server.start(self);
-        server
+        }
     }
 }
 
@@ -105,6 +131,11 @@ impl XmppServer {
     /// Makes an account with the password of all; Prosody alone can.
     pub(crate) fn add_account(&self, user: &str) {
         prosody::add_account(self, user, SECRET);
+    }
+
+    /// What the server has said.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.processes.iter().flat_map(Process::lines).collect()
     }
 
     /// Kills the server; its ports and data stay reserved.

@@ -1,6 +1,7 @@
 //! Logs in with accounts to see whether the server lets them.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,11 +64,12 @@ async fn fault(jabber: &Jabber, resolver: Option<&Resolver>, user: &User) -> Opt
     };
     let mut link = jabber.link(user, &password);
     // The account may be in use: nothing is taken away from it, and no message comes here.
-    link.client.resource = None;
-    link.client.priority = -1;
-    link.client.carbons = false;
+    let client = Arc::make_mut(&mut link.client);
+    client.resource = None;
+    client.priority = -1;
+    client.carbons = false;
     let (visit, wake, keys) = (Visit::default(), Notify::new(), RefCell::default());
-    let closing = visit.done.notified();
+    let closing = pin!(visit.done.notified());
     let carried = carry(&link, resolver, None, &keys, (&visit, &wake), closing);
     let end = timeout(PATIENCE, carried).await;
     match end {

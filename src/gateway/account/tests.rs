@@ -9,6 +9,8 @@ struct Play {
     start: Instant,
     now: Instant,
     lines: Vec<String>,
+    /// What the server is told of the user's activity is written down, too.
+    shows_activity: bool,
 }
 
 fn room() -> Jid {
@@ -32,7 +34,7 @@ impl Play {
         };
         let start = start_of_time();
         let account = Account::new(Arc::new(settings), "joe");
-        Self { account, start, now: start, lines: Vec::new() }
+        Self { account, start, now: start, lines: Vec::new(), shows_activity: false }
     }
 
     fn online() -> Self {
@@ -94,6 +96,9 @@ impl Play {
             line += &match action {
                 Action::Connect => " connect".into(),
                 Action::Disconnect => " disconnect".into(),
+                Action::Active(_) if !self.shows_activity => String::new(),
+                Action::Active(true) => " active".into(),
+                Action::Active(false) => " inactive".into(),
                 Action::Send(token, bytes) => {
                     let token = token.map(|token| format!("#{token}")).unwrap_or_default();
                     format!(" --> {}{token}", String::from_utf8(bytes).unwrap())
@@ -183,6 +188,32 @@ fn silence_ends_the_stream_and_traffic_puts_it_off() {
         ",
     );
     assert!(play.account.is_over());
+}
+
+#[test]
+fn xep_0352_the_server_knows_whether_the_user_is_there() {
+    let mut play = Play { shows_activity: true, ..Play::new() };
+    play.wants("on", Wish::Online, "").ready(false);
+    play.at(10).writes("a", "al@y.com").at(40).writes("b", "al@y.com");
+    play.at(70).waits().at(100).waits();
+    play.at(200).wants("on", Wish::Online, "").at(300).ready(true);
+    play.account.handle_broken();
+    play.at(310).writes("c", "al@y.com").ready(true).at(370).waits();
+    play.reads(
+        "
+        0 s order on    connect
+        0 s ready       inactive done(on)
+        10 s order a    active --> <message to='al@y.com'/>#1
+        40 s order b    --> <message to='al@y.com'/>#2
+        70 s time
+        100 s time      inactive
+        200 s order on  done(on)
+        300 s ready     inactive
+        310 s order c
+        310 s ready     --> <message to='al@y.com'/>#3
+        370 s time      inactive
+        ",
+    );
 }
 
 #[test]

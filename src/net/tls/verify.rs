@@ -9,18 +9,15 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 
 use crate::sip::certificate::Certificate;
 
-/// Believes servers that an authority names.
+/// Whether a server is who it should be.
 #[derive(Debug)]
-pub(super) struct SipServer {
-    pub(super) roots: RootCertStore,
+pub(super) struct Verifier {
+    /// Whose word is taken for the server's name; `None` believes everybody.
+    pub(super) roots: Option<RootCertStore>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// Believes everybody.
-#[derive(Debug)]
-pub(super) struct AnyServer(pub(super) WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for SipServer {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -29,9 +26,10 @@ impl ServerCertVerifier for SipServer {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
         let parsed = ParsedCertificate::try_from(end_entity)?;
         let all = self.algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, all)?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, all)?;
         let certificate = Certificate::parse(end_entity)
             .map_err(|_| Error::from(CertificateError::BadEncoding))?;
         match certificate.is_for(&server_name.to_str()) {
@@ -64,40 +62,5 @@ impl ServerCertVerifier for SipServer {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
     }
 }

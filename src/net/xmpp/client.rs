@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -14,10 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{timeout, timeout_at};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::locate::{self, LocateError, Whereabouts};
+use super::tls::{self, TlsStream};
 use super::until;
 use crate::clock;
 use crate::net::dns::Resolver;
@@ -34,8 +33,6 @@ const UNSENT: usize = 64 << 10;
 const READ: usize = 16 << 10;
 /// How long the last bytes may take.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
-/// RFC 9266 §2
-const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 
 thread_local! {
     /// What is read lies here until it is cut up; a buffer for each stream would be most of its memory.
@@ -56,7 +53,7 @@ pub struct ClientLink {
     /// TLS comes first, without STARTTLS (XEP-0368).
     pub is_direct: bool,
     /// The account.
-    pub client: ClientConfig,
+    pub client: Arc<ClientConfig>,
 }
 
 /// What the stream carries; called on the worker that runs it.
@@ -67,6 +64,10 @@ pub trait ClientCarried {
     fn handle_stanza(&self, stanza: Stanza);
     /// The server has taken a stanza, or nobody knows.
     fn handle_fate(&self, token: u64, is_taken: bool);
+    /// Whether the account is in use, when that has changed; called only while the stream is ready.
+    fn poll_active(&self) -> Option<bool> {
+        None
+    }
     /// The next stanza to send, with its token; called only while the stream is ready.
     fn poll_stanza(&self) -> Option<(Option<u64>, Vec<u8>)>;
 }
@@ -113,27 +114,21 @@ pub async fn carry(
     resumption: Option<Resumption>,
     keys: &RefCell<Option<SaltedPassword>>,
     (carried, wake): (&dyn ClientCarried, &Notify),
-    closing: impl Future<Output = ()>,
+    mut closing: Pin<&mut impl Future<Output = ()>>,
 ) -> (ClientEnd, Left) {
-    let mut closing = pin!(closing);
+    // What only the beginning and the end need has a box of its own, so that the long time in between does not carry it.
     let opened = tokio::select! {
         biased;
         () = closing.as_mut() => Err(ClientEnd::Local),
-        opened = open(link, resolver) => opened,
+        opened = Box::pin(open(link, resolver)) => opened,
     };
     let socket = match opened {
         Ok(socket) => socket,
         Err(end) => return (end, resumption.ok_or_else(Vec::new)),
     };
-    let mut client = Client::new(link.client.clone(), resumption, clock::now());
-    if matches!(socket, Socket::Tls(_)) {
-        client.handle_tls(clock::now(), socket.binding());
-    }
-    client.start(clock::now());
-    let (out, sent) = (Vec::new(), 0);
-    let mut stream = Carrying { link, socket, client, out, sent, keys, carried };
-    let end = stream.run(wake, closing.as_mut()).await;
-    stream.farewell().await;
+    let mut stream = Box::new(Carrying::new(link, socket, resumption, keys, carried));
+    let end = stream.run(wake, closing).await;
+    Box::pin(stream.farewell()).await;
     (end, stream.client.into_resumption())
 }
 
@@ -164,16 +159,18 @@ async fn tls(link: &ClientLink, socket: TcpStream) -> Result<Socket, ClientEnd> 
     let wrong = |what: &str| ClientEnd::Tls(io::Error::other(what.to_owned()));
     let name = ServerName::try_from(link.client.domain.clone());
     let name = name.map_err(|_| wrong("the account's domain is no host name"))?;
-    let handshake = TlsConnector::from(link.tls.clone()).connect(name, socket);
+    let handshake = tls::connect(link.tls.clone(), name, socket);
     let made = timeout(link.client.step_timeout, handshake).await;
     let made = made.map_err(|_| wrong("the handshake takes too long"))?;
-    made.map(|socket| Socket::Tls(Box::new(socket))).map_err(ClientEnd::Tls)
+    let (stream, binding) = made.map_err(ClientEnd::Tls)?;
+    Ok(Socket::Tls(Box::new(stream), binding))
 }
 
 /// The connection.
 enum Socket {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// With what binds to it.
+    Tls(Box<TlsStream>, Option<ChannelBinding>),
     /// TLS is being made.
     Changing,
 }
@@ -185,20 +182,26 @@ impl Socket {
     fn wire(&mut self) -> Option<&mut dyn Wire> {
         match self {
             Self::Plain(socket) => Some(socket),
-            Self::Tls(socket) => Some(socket),
+            Self::Tls(socket, _) => Some(socket),
             Self::Changing => None,
         }
     }
 
-    /// What SCRAM can bind to: the exporter of TLS 1.3 alone is unique (RFC 9266 §4.2).
+    /// What SCRAM can bind to.
     fn binding(&self) -> Option<ChannelBinding> {
-        let Self::Tls(socket) = self else { return None };
-        let (_, tls) = socket.get_ref();
-        if tls.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_3) {
-            return None;
+        match self {
+            Self::Tls(_, binding) => *binding,
+            _ => None,
         }
-        tls.export_keying_material([0; 32], EXPORTER, Some(&[])).ok()
     }
+}
+
+/// What the stream waits for.
+enum Work {
+    Tls,
+    Derive(Derivation),
+    /// It is over.
+    Nothing(ClientEnd),
 }
 
 /// A stream on its connection.
@@ -213,7 +216,22 @@ struct Carrying<'a> {
     carried: &'a dyn ClientCarried,
 }
 
-impl Carrying<'_> {
+impl<'a> Carrying<'a> {
+    fn new(
+        link: &'a ClientLink,
+        socket: Socket,
+        resumption: Option<Resumption>,
+        keys: &'a RefCell<Option<SaltedPassword>>,
+        carried: &'a dyn ClientCarried,
+    ) -> Self {
+        let mut client = Client::new(link.client.clone(), resumption, clock::now());
+        if matches!(socket, Socket::Tls(..)) {
+            client.handle_tls(clock::now(), socket.binding());
+        }
+        client.start(clock::now());
+        Self { link, socket, client, out: Vec::new(), sent: 0, keys, carried }
+    }
+
     async fn run(
         &mut self,
         wake: &Notify,
@@ -221,10 +239,19 @@ impl Carrying<'_> {
     ) -> ClientEnd {
         let mut is_closing = false;
         loop {
-            if let Some(end) = self.take_events().await {
-                return if is_closing { ClientEnd::Local } else { end };
+            while let Some(work) = self.take_events() {
+                // These wait in boxes of their own, too.
+                let done = match work {
+                    Work::Tls => Box::pin(self.make_tls()).await,
+                    Work::Derive(derivation) => Box::pin(self.derive(derivation)).await,
+                    Work::Nothing(end) => Err(end),
+                };
+                if let Err(end) = done {
+                    return if is_closing { ClientEnd::Local } else { end };
+                }
             }
             self.fill();
+            self.client.rest();
             let deadline = self.client.poll_timeout();
             tokio::select! {
                 biased;
@@ -242,51 +269,55 @@ impl Carrying<'_> {
         }
     }
 
-    /// Does what the stream asks for, and reports; the end, when it has come.
-    async fn take_events(&mut self) -> Option<ClientEnd> {
+    /// Reports what has happened, up to what must be waited for.
+    fn take_events(&mut self) -> Option<Work> {
         while let Some(event) = self.client.poll_event() {
             match event {
-                Event::StartTls => {
-                    // `<starttls/>` has left: the server has answered it.
-                    let Socket::Plain(socket) =
-                        std::mem::replace(&mut self.socket, Socket::Changing)
-                    else {
-                        continue;
-                    };
-                    match tls(self.link, socket).await {
-                        Ok(socket) => self.socket = socket,
-                        Err(end) => return Some(end),
-                    }
-                    self.client.handle_tls(clock::now(), self.socket.binding());
-                }
-                Event::Derive(derivation) => self.derive(derivation).await,
+                Event::StartTls => return Some(Work::Tls),
+                Event::Derive(derivation) => return Some(Work::Derive(derivation)),
                 Event::Ready { jid, is_resumed } => self.carried.handle_ready(jid, is_resumed),
                 Event::Stanza(stanza) => self.carried.handle_stanza(stanza),
                 Event::Acked(token) => self.carried.handle_fate(token, true),
                 Event::Lost(token) => self.carried.handle_fate(token, false),
-                Event::Refused(refusal) => return Some(ClientEnd::Refused(refusal)),
-                Event::Closed(reason) => return Some(ClientEnd::Closed(reason)),
+                Event::Refused(refusal) => {
+                    return Some(Work::Nothing(ClientEnd::Refused(refusal)));
+                }
+                Event::Closed(reason) => return Some(Work::Nothing(ClientEnd::Closed(reason))),
             }
         }
         None
     }
 
+    async fn make_tls(&mut self) -> Result<(), ClientEnd> {
+        // `<starttls/>` has left: the server has answered it.
+        if let Socket::Plain(socket) = std::mem::replace(&mut self.socket, Socket::Changing) {
+            self.socket = tls(self.link, socket).await?;
+            self.client.handle_tls(clock::now(), self.socket.binding());
+        }
+        Ok(())
+    }
+
     /// Hashes the password where nobody waits for the thread, unless it was hashed before.
-    async fn derive(&mut self, derivation: Derivation) {
+    async fn derive(&mut self, derivation: Derivation) -> Result<(), ClientEnd> {
         let known = self.keys.borrow().clone().filter(|keys| derivation.gives(keys));
         let keys = match known {
             Some(keys) => keys,
             None => match tokio::task::spawn_blocking(move || derivation.run()).await {
                 Ok(keys) => keys,
-                // The server is being stopped.
-                Err(_) => return,
+                Err(_) => return Err(ClientEnd::Local),
             },
         };
         self.client.handle_keys(clock::now(), &keys);
         self.keys.replace(Some(keys));
+        Ok(())
     }
 
     fn fill(&mut self) {
+        if self.client.is_ready()
+            && let Some(is_active) = self.carried.poll_active()
+        {
+            self.client.set_active(is_active);
+        }
         while self.client.is_ready()
             && self.out.len() - self.sent < UNSENT
             && let Some((token, stanza)) = self.carried.poll_stanza()

@@ -189,7 +189,7 @@ enum State {
 /// [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) after each call.
 #[derive(Debug)]
 pub struct Client {
-    config: ClientConfig,
+    config: Arc<ClientConfig>,
     state: State,
     framer: Framer,
     scope: Arc<Scope>,
@@ -200,7 +200,7 @@ pub struct Client {
     binding: Option<ChannelBinding>,
     is_authenticated: bool,
     features: Features,
-    sasl: Option<Sasl>,
+    sasl: Option<Box<Sasl>>,
     jid: Option<FullJid>,
     /// The old stream that we try to go on with.
     resumption: Option<Resumption>,
@@ -219,7 +219,12 @@ pub struct Client {
 
 impl Client {
     /// A stream whose connection is about to be made; `resumption` is what the last one has left.
-    pub fn new(config: ClientConfig, resumption: Option<Resumption>, now: Instant) -> Self {
+    pub fn new(
+        config: impl Into<Arc<ClientConfig>>,
+        resumption: Option<Resumption>,
+        now: Instant,
+    ) -> Self {
+        let config = config.into();
         Self {
             state: State::Connecting,
             framer: Framer::new(config.limits),
@@ -362,6 +367,15 @@ impl Client {
             self.ask_for_ack();
         }
         (!self.out.is_empty()).then(|| std::mem::take(&mut self.out))
+    }
+
+    /// Gives back the room that nothing needs while the stream is silent.
+    pub fn rest(&mut self) {
+        if self.state == State::Ready {
+            self.framer.rest();
+            self.events.shrink_to_fit();
+            self.outbox.rest();
+        }
     }
 
     /// The next thing to report.

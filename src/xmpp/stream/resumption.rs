@@ -69,6 +69,13 @@ impl Outbox {
         self.unacked.into_iter().filter_map(|unacked| unacked.token).collect()
     }
 
+    /// Gives back the room of what is acknowledged.
+    pub fn rest(&mut self) {
+        if self.unacked.is_empty() {
+            self.unacked = VecDeque::new();
+        }
+    }
+
     fn end(&self) -> u64 {
         self.acked + self.unacked.len() as u64
     }

@@ -12,6 +12,18 @@ pub(super) fn start(server: &XmppServer) -> Process {
     if let Some(certificate) = &server.certificate {
         text = with_tls(server, &text, certificate);
     }
+    if let Some(knows_the_connection) = server.binds {
+        let plugin = include_str!("mod_tls_exporter.lua");
+        fs::write(server.folder().join("mod_tls_exporter.lua"), plugin).unwrap();
+        text = text.replace(
+            "modules_enabled = {",
+            &format!(
+                "plugin_paths = {{ \"{}\" }}\nknows_the_connection = {knows_the_connection}\n\
+                 modules_enabled = {{ \"tls_exporter\", ",
+                server.folder().display()
+            ),
+        );
+    }
     fs::write(&config, text).unwrap();
     for user in USERS {
         add_account(server, user, SECRET);
@@ -24,13 +36,17 @@ pub(super) fn start(server: &XmppServer) -> Process {
     process
 }
 
-/// The same configuration, but that everybody needs TLS.
+/// The same configuration with TLS, which everybody needs unless the server says otherwise.
 fn with_tls(server: &XmppServer, text: &str, certificate: &str) -> String {
     let file = server.folder().join("server.pem");
     fs::write(&file, certificate).unwrap();
     let (file, port) = (file.display(), server.direct_port);
-    text.replace("c2s_require_encryption = false", "c2s_require_encryption = true")
-        .replace("allow_unencrypted_plain_auth = true", "allow_unencrypted_plain_auth = false")
+    let needed = server.needs_tls;
+    text.replace("c2s_require_encryption = false", &format!("c2s_require_encryption = {needed}"))
+        .replace(
+            "allow_unencrypted_plain_auth = true",
+            &format!("allow_unencrypted_plain_auth = {}", !needed),
+        )
         .replace("\"s2s\", \"tls\"", "\"s2s\"")
         .replace("\"ping\", ", "\"ping\", \"tls\", ")
         .replace(

@@ -135,7 +135,7 @@ impl Client {
                     .attr("mechanism", sasl.mechanism())
                     .text(&sasl.initial())
                     .end();
-                self.sasl = Some(sasl);
+                self.sasl = Some(Box::new(sasl));
                 self.enter(now, State::Authenticating);
             }
         }

@@ -66,6 +66,8 @@ impl Client {
         let Some(jid) = self.jid.clone() else { return };
         self.state = State::Ready;
         self.deadline = now + self.config.idle;
+        // How to log in need not be known any more.
+        self.features.sasl = None;
         if !is_resumed {
             self.appear();
         }
