@@ -170,6 +170,8 @@ pub struct Export {
     pub types: &'static [ParamType],
     /// Where it may be called.
     pub kinds: Kinds,
+    /// What the configuration lacks, so that every call fails.
+    pub lack: Option<&'static str>,
 }
 
 impl Export {
@@ -195,6 +197,12 @@ impl Catalogue {
     /// The same catalogue with variables that every script can read.
     pub fn with_globals(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
         self.globals.extend(names);
+        self
+    }
+
+    /// The same catalogue where nothing is known of the configuration.
+    pub fn for_any_configuration(mut self) -> Self {
+        self.exports.iter_mut().for_each(|export| export.lack = None);
         self
     }
 

@@ -50,6 +50,7 @@ pub type Job = Rc<dyn Fn(Rc<dyn Router>) -> Waiting<()>>;
 pub struct ModuleExports<'e, C> {
     exports: &'e mut Exports,
     config: Rc<C>,
+    lack: Option<&'static str>,
 }
 
 impl Exports {
@@ -122,7 +123,7 @@ impl Exports {
 
     /// Exports that get `config` as their second argument.
     pub fn with<C: 'static>(&mut self, config: C) -> ModuleExports<'_, C> {
-        ModuleExports { exports: self, config: Rc::new(config) }
+        ModuleExports { exports: self, config: Rc::new(config), lack: None }
     }
 
     /// What the checker knows of the functions.
@@ -139,6 +140,12 @@ impl Exports {
 }
 
 impl<C: 'static> ModuleExports<'_, C> {
+    /// What the configuration lacks, so that the functions that are exported next fail; the check says so.
+    pub fn lacking(&mut self, lack: Option<&'static str>) -> &mut Self {
+        self.lack = lack;
+        self
+    }
+
     /// Exports a function under a name, with the names of its parameters and the routes that may call it.
     pub fn export<A, const N: usize, F: Function<C, A, N>>(
         &mut self,
@@ -148,7 +155,7 @@ impl<C: 'static> ModuleExports<'_, C> {
         function: F,
     ) -> &mut Self {
         let params: &'static [&'static str] = Vec::leak(params.to_vec());
-        let export = Export { name, params, types: F::TYPES, kinds };
+        let export = Export { name, params, types: F::TYPES, kinds, lack: self.lack };
         self.exports.exports.push(export);
         let config = self.config.clone();
         self.exports.registrations.push(Box::new(move |engine| {

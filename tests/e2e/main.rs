@@ -46,6 +46,7 @@ mod jabber_users;
 mod kept;
 mod messages;
 mod migrated;
+mod migrated_db;
 mod msilo;
 mod nat;
 mod peers_alone;

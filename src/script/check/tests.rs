@@ -3,7 +3,7 @@ use super::*;
 use ParamType::{Any, Bool, Int, Regex, Route, Status, Str};
 
 fn catalogue() -> Catalogue {
-    let export = |name, params, types, kinds| Export { name, params, types, kinds };
+    let export = |name, params, types, kinds| Export { name, params, types, kinds, lack: None };
     Catalogue::new([
         export("sl_send_reply", &["code", "reason"], &[Status, Str], REQUEST),
         export("t_relay", &[], &[], REQUEST | FAILURE),
