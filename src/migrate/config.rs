@@ -76,7 +76,7 @@ impl<'s> Settings<'s> {
         for item in items {
             settings.item(item);
         }
-        settings.jabber_domain(items);
+        settings.jabber(items);
         settings
     }
 

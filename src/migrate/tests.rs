@@ -298,6 +298,8 @@ fn what_is_no_configuration_is_refused_or_told() {
         let made = migrate(text).unwrap();
         assert!(made.script.contains("fn request_route()"), "{text}");
     }
+    // Nobody looks for what a name of a megabyte may stand for.
+    assert!(migrate(&format!("route {{ {}(); }}", "x".repeat(1 << 20))).is_ok());
     let chain = format!("route {{ {} exit; }}", "if (a) exit; else ".repeat(3000));
     assert!(migrate(&chain).is_ok());
     assert!(migrate(&format!("route {{ if ({}a) exit; }}", "!".repeat(5000))).is_ok());

@@ -47,6 +47,7 @@ mod kept;
 mod messages;
 mod migrated;
 mod migrated_db;
+mod migrated_jabber;
 mod msilo;
 mod nat;
 mod peers_alone;

@@ -9,8 +9,8 @@ use super::Settings;
 const NO_DOMAIN: &str = "jabber.invalid";
 
 impl Settings<'_> {
-    /// Gives `jdomain` a value where the old file has none, and asks for the right one.
-    pub(super) fn jabber_domain(&mut self, items: &[Node<Item>]) {
+    /// Keeps the habits of the old module, and gives `jdomain` a value where the old file has none.
+    pub(super) fn jabber(&mut self, items: &[Node<Item>]) {
         let is_ours = |item: &&Node<Item>| match &item.it {
             Item::Module(path) => path.ends_with("jabber.so") || path == "jabber",
             Item::Parameter { modules, .. } => {
@@ -21,6 +21,12 @@ impl Settings<'_> {
         let place = items.iter().find(is_ours).map(|item| item.at);
         let place = place.or_else(|| self.source.text.find("jab_"));
         let Some(at) = place else { return };
+        let lines = self.modules.entry("jabber".to_owned()).or_default();
+        lines.push(("profile".to_owned(), literal("ser"), usize::MAX));
+        let message = "SER's habits are kept: TLS where the server offers it, true as soon as a message is taken";
+        let finding = self.find(Code::Profile, at, message.to_owned());
+        "without `profile = \"ser\"` there is TLS always, and 200 means that the server has the message"
+            .clone_into(&mut finding.help);
         let lines = self.modules.entry("jabber".to_owned()).or_default();
         if lines.iter().any(|(key, ..)| key == "jdomain") {
             return;
