@@ -363,4 +363,7 @@ fn blamed(found: &[Diagnostic], marks: &Marks) -> (Vec<(usize, String)>, Vec<Str
 }
 
 #[cfg(test)]
+#[path = "migrate/meaning/tests.rs"]
+mod meaning;
+#[cfg(test)]
 mod tests;

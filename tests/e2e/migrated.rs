@@ -101,16 +101,36 @@ impl Drop for Server {
     }
 }
 
+/// What is routed: the Request-URI without ports, which differ from run to run, and the headers that proxies write.
 fn seen(what: &str, message: &Message) -> String {
-    let count = |name: &str| message.headers.iter().filter(|(key, _)| key == name).count();
-    let hint = message.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("P-hint"));
-    let hint = hint.map_or("", |(_, hint)| hint.as_str());
+    let all = |name: &str| {
+        let of_name = message.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name));
+        of_name.map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+    };
+    let hint = all("P-hint").first().copied().unwrap_or_default();
+    let parameters = |value: &str| {
+        let inside = value.trim_matches(['<', '>']).split(';').skip(1);
+        let names = inside.filter_map(|parameter| parameter.split(['=', '>']).next());
+        names.map(str::to_owned).collect::<Vec<_>>().join(";")
+    };
+    let recorded: Vec<_> = all("Record-Route").into_iter().map(parameters).collect();
+    let uri = message.request_uri().rsplit_once(':').map_or("", |(uri, _)| uri);
     format!(
-        "{what}: hops {}, hint {hint:?}, recorded {}, routes {}",
+        "{what}: to {uri}, hops {}, vias {}, hint {hint:?}, recorded {} {recorded:?}, routes {}, contacts {}",
         message.header("Max-Forwards"),
-        count("Record-Route"),
-        count("Route"),
+        all("Via").len(),
+        recorded.len(),
+        all("Route").len(),
+        all("Contact").len(),
     )
+}
+
+/// A reply: its status, its words, and whether the headers are there that it must have.
+fn answered(what: &str, reply: &Message) -> String {
+    let is_tagged = reply.header("To").contains(";tag=");
+    let (status, reason, vias) = (reply.status(), reply.reason(), reply.header("Via"));
+    let is_returned = !vias.contains(',') && vias.contains("branch=");
+    format!("{what}: {status} {reason}, tagged {is_tagged}, our via {is_returned}")
 }
 
 /// Registers a phone, calls it, and does what must fail; what comes back, line by line.
@@ -123,19 +143,21 @@ fn play(server: &Server) -> Vec<String> {
     let register =
         Dialog { from: format!("{aor};tag=r"), to: aor, ..Dialog::to(&format!("sip:{at}")) };
     bob.ask("REGISTER", &register, "Expires: 600\r\n", at);
-    told.push(format!("register: {}", bob.expect("200 REGISTER").status()));
+    let registered = bob.expect("200 REGISTER");
+    told.push(answered("register", &registered));
+    assert!(registered.header("Contact").contains("expires="), "{:?}", registered.headers);
 
     let nobody = Dialog::to(&format!("sip:nobody@{at}"));
     alice.ask("INVITE", &nobody, "", at);
     let refusal = alice.expect("404 INVITE");
     alice.ack_rejection(&nobody, &refusal, at);
-    told.push(format!("unknown user: {} {}", refusal.status(), refusal.reason()));
+    told.push(answered("unknown user", &refusal));
 
     let tired = Dialog::to(&format!("sip:bob@{at}"));
     let bytes = String::from_utf8(alice.bytes("MESSAGE", &tired, "")).unwrap();
     alice.send(bytes.replace("Max-Forwards: 70", "Max-Forwards: 0").as_bytes(), at);
     let refusal = alice.expect("483 MESSAGE");
-    told.push(format!("too many hops: {} {}", refusal.status(), refusal.reason()));
+    told.push(answered("too many hops", &refusal));
 
     let call = Dialog::to(&format!("sip:bob@{at}"));
     alice.ask("INVITE", &call, "", at);
@@ -152,26 +174,26 @@ fn play(server: &Server) -> Vec<String> {
     let bye = bob.expect("BYE");
     told.push(seen("BYE", &bye));
     bob.answer(&bye, 200, "");
-    told.push(format!("end of the call: {}", alice.expect("200 BYE").status()));
+    told.push(answered("end of the call", &alice.expect("200 BYE")));
     told
 }
 
 /// What a registrar and proxy of this kind does, whatever it is written in.
 #[track_caller]
 fn check(told: &[String]) {
-    assert_eq!(told[0], "register: 200");
+    assert!(told[0].starts_with("register: 200 OK"), "{told:?}");
     assert!(told[1].starts_with("unknown user: 404 "), "{told:?}");
     assert!(told[2].starts_with("too many hops: 483 "), "{told:?}");
-    assert!(told[3].contains("recorded 1, routes 0"), "{told:?}");
+    assert!(told[3].contains("recorded 1 ") && told[3].contains("routes 0"), "{told:?}");
     assert!(told[4].contains("routes 0"), "{told:?}");
-    assert_eq!(told[5], "end of the call: 200");
+    assert!(told[5].starts_with("end of the call: 200 "), "{told:?}");
 }
 
 #[test]
 fn a_configuration_of_ser_0_9_runs() {
     let told = play(&translated(&own("ser.cfg")));
     check(&told);
-    assert_eq!(told[1], "unknown user: 404 Nobody Here");
+    assert!(told[1].starts_with("unknown user: 404 Nobody Here"), "{told:?}");
     assert!(told[3].contains("a phone of ours") && told[4].contains("in a dialog"), "{told:?}");
     for name in ["ser-0.9.6-default.cfg", "ser-0.8.11-default.cfg"] {
         if let Some(file) = shipped(name) {
