@@ -111,6 +111,8 @@ fn seen(what: &str, message: &Message) -> String {
     let parameters = |value: &str| {
         let inside = value.trim_matches(['<', '>']).split(';').skip(1);
         let names = inside.filter_map(|parameter| parameter.split(['=', '>']).next());
+        // A mark of our own, which nobody else reads.
+        let names = names.filter(|name| *name != "seal");
         names.map(str::to_owned).collect::<Vec<_>>().join(";")
     };
     let recorded: Vec<_> = all("Record-Route").into_iter().map(parameters).collect();

@@ -114,11 +114,12 @@ fn compat_ser_a_database_is_adopted_and_goes_on_to_serve_ser() {
 
 #[test]
 fn a_database_of_sqlite_is_copied_into_mariadb() {
-    let database = Mariadb::running();
     let (folder, phone) = (tempfile::TempDir::with_prefix("sipjab-").unwrap(), Agent::bind());
     let old = format!("sqlite:{}", folder.path().join("old.db").display());
     let first = ser_database(&phone);
     assert_eq!(migrate_db(&["--from", &first.url(), "--to", &old]).0, Some(0));
+    drop(first);
+    let database = Mariadb::running();
     for what in ["1 copied, 0 skipped", "0 copied, 1 skipped"] {
         let (code, said) = migrate_db(&["--from", &old, "--to", &database.url()]);
         assert_eq!(code, Some(0), "{said}");

@@ -180,9 +180,9 @@ impl Place<'_> {
             written.push((name, row, statements));
         }
         // All are asked for before one is waited for, so that many share a transaction.
-        let ask = |statements: &Vec<Statement>| match self.store.filter(|_| !is_dry) {
-            Some(store) => Some(store.execute(statements.clone())),
-            None => None,
+        let ask = |statements: &Vec<Statement>| {
+            let store = self.store.filter(|_| !is_dry)?;
+            Some(store.execute(statements.clone()))
         };
         let asked: Vec<_> = written.iter().map(|(.., statements)| ask(statements)).collect();
         for ((name, row, _), asked) in written.iter().zip(asked) {
