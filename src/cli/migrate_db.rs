@@ -33,16 +33,16 @@ Examples:
   sipjab migrate-db --from env:OLD_DATABASE --to sqlite:sipjab.db
   sipjab migrate-db --from mysql://openser:secret@db.example/openser
 
-A URL is mysql://USER:PASSWORD@HOST/DATABASE or sqlite:PATH. env:NAME takes it from a variable of the
-environment and file:PATH from a file, where others of the machine do not see its password.
+A URL is mysql://USER:PASSWORD@HOST/DATABASE or sqlite:PATH. env:NAME takes it from a variable,
+and file:PATH from a file, where nobody who lists the processes sees its password.
 
-Tables: jusers, aim, icq, msn, yahoo, subscriber, location, silo, imc_rooms, imc_members, purplemap.
-Of each it is said how many rows were found, copied, skipped (expired, or there already) and refused, and
-of a refused row which one it is and why. What is there is never overwritten, but for a contact that
-expires earlier; a second time changes nothing.
+Tables: jusers, aim, icq, msn, yahoo, subscriber, location, silo, imc_rooms, imc_members,
+purplemap. Of each it is said how many rows were found, copied, skipped (expired, or there
+already) and refused, and of a refused row which one it is and why. What is there is never
+overwritten, but for a contact that expires earlier; a second time changes nothing.
 
-Without --to, or with the same database, the tables are used where they are: their rows are looked at, and
-columns that are needed and missing are added. The old server can go on with them.
+Without --to, or with the same database, the tables are used where they are: their rows are
+looked at, and columns that are needed and missing are added. The old server can go on with them.
 
 Exit codes:
   0  everything is carried over, or can be used
