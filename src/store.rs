@@ -12,6 +12,7 @@ mod lane;
 mod mysql;
 mod schema;
 pub mod seal;
+mod shape;
 mod sqlite;
 mod statement;
 mod table;
@@ -27,7 +28,7 @@ use tokio::time::timeout_at;
 
 use crate::clock;
 use crate::config::{StoreConfig, StoreUrl};
-use backend::Backend;
+use backend::{Backend, Dialect};
 use lane::{Answer, CONNECTING, Lanes, Reads};
 use mysql::Mysql;
 use sqlite::{Durability, Sqlite};
@@ -43,6 +44,7 @@ pub struct Store {
     way: Way,
     /// Lanes of one worker's thread, which answer what they can.
     local: Option<Reads>,
+    dialect: &'static Dialect,
     timeout: Duration,
 }
 
@@ -78,20 +80,7 @@ impl Store {
         tables: &[Table],
         durability: Durability,
     ) -> Result<Self, StoreError> {
-        let (way, name, first) = match &config.url {
-            StoreUrl::Memory => (memory(tables)?, "memory".to_owned(), Ok(())),
-            StoreUrl::Sqlite(path) => {
-                let file = sqlite::File { path: path.clone(), durability };
-                let (way, first) = lanes::<Sqlite>(&file, tables, config.queue)?;
-                first?;
-                (way, format!("sqlite {}", path.display()), Ok(()))
-            }
-            StoreUrl::Mysql(url) => {
-                let (address, name) = mysql::address(url.expose())?;
-                let (way, first) = lanes::<Mysql>(&address, tables, config.queue)?;
-                (way, name, first)
-            }
-        };
+        let (store, name, first) = Self::connect(config, tables, durability, false)?;
         match first {
             Ok(()) => tracing::info!(%name, "store open"),
             Err(error) if error.retry_after().is_some() => {
@@ -99,14 +88,39 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
-        Ok(Self { way, local: None, timeout: config.timeout })
+        Ok(store)
+    }
+
+    /// The store, its name without its password, and how the first attempt to connect went.
+    fn connect(
+        config: &StoreConfig,
+        tables: &[Table],
+        durability: Durability,
+        is_read_only: bool,
+    ) -> Result<(Self, String, Result<(), StoreError>), StoreError> {
+        let (way, dialect, name, first) = match &config.url {
+            StoreUrl::Memory => (memory(tables)?, &Sqlite::DIALECT, "memory".to_owned(), Ok(())),
+            StoreUrl::Sqlite(path) => {
+                let file = sqlite::File { path: path.clone(), durability, is_read_only };
+                let (way, first) = lanes::<Sqlite>(&file, tables, config.queue)?;
+                first?;
+                (way, &Sqlite::DIALECT, format!("sqlite {}", path.display()), Ok(()))
+            }
+            StoreUrl::Mysql(url) => {
+                let (address, name) = mysql::address(url.expose())?;
+                let (way, first) = lanes::<Mysql>(&address, tables, config.queue)?;
+                (way, &Mysql::DIALECT, name, first)
+            }
+        };
+        Ok((Self { way, local: None, dialect, timeout: config.timeout }, name, first))
     }
 
     /// A database with these tables that ends with this value; for tests, and for who needs nothing kept.
     ///
     /// It answers at once: its futures are ready when they are polled first.
     pub fn in_memory(tables: &[Table]) -> Result<Self, StoreError> {
-        Ok(Self { way: memory(tables)?, local: None, timeout: Duration::from_secs(2) })
+        let (dialect, local) = (&Sqlite::DIALECT, None);
+        Ok(Self { way: memory(tables)?, local, dialect, timeout: Duration::from_secs(2) })
     }
 
     /// The same store, with connections of this thread's own for questions. To be called in a `LocalSet`.
