@@ -67,6 +67,12 @@ pub trait ClientCarried {
     fn handle_stanza(&self, stanza: Stanza);
     /// The server has taken a stanza, or nobody knows.
     fn handle_fate(&self, token: u64, is_taken: bool);
+    /// The server asks whether so many stanzas are taken, [`poll_ack`](Self::poll_ack) tells when they are.
+    fn handle_ack_asked(&self, _count: u32) {}
+    /// How many stanzas are taken, when the server wants to know; called only while the stream is ready.
+    fn poll_ack(&self) -> Option<u32> {
+        None
+    }
     /// The next stanza to send, with its token; called only while the stream is ready.
     fn poll_stanza(&self) -> Option<(Option<u64>, Vec<u8>)>;
 }
@@ -262,6 +268,7 @@ impl Carrying<'_> {
                 Event::Derive(derivation) => self.derive(derivation).await,
                 Event::Ready { jid, is_resumed } => self.carried.handle_ready(jid, is_resumed),
                 Event::Stanza(stanza) => self.carried.handle_stanza(stanza),
+                Event::AckAsked(count) => self.carried.handle_ack_asked(count),
                 Event::Acked(token) => self.carried.handle_fate(token, true),
                 Event::Lost(token) => self.carried.handle_fate(token, false),
                 Event::Refused(refusal) => return Some(ClientEnd::Refused(refusal)),
@@ -287,6 +294,11 @@ impl Carrying<'_> {
     }
 
     fn fill(&mut self) {
+        if self.client.is_ready()
+            && let Some(count) = self.carried.poll_ack()
+        {
+            self.client.acknowledge(count);
+        }
         while self.client.is_ready()
             && self.out.len() - self.sent < UNSENT
             && let Some((token, stanza)) = self.carried.poll_stanza()
