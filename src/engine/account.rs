@@ -7,18 +7,19 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, sleep_until};
 
+use super::account_home::AccountHome;
 use super::accounts::Jabber;
-use super::delivery::{Arrival, Home, Sender};
+use super::bridge::{Bridge, Waiter};
+use super::delivery::Sender;
 use super::shared::Shared;
+use super::spool::Reply;
 use super::worker::Worker;
 use crate::clock;
-use crate::gateway::{
-    Account, AccountMessage, Action, Incoming, Mapping, Order, RequestIds, Text, Wish,
-    request_between, text_message,
-};
+use crate::gateway::ledger::Outcome;
+use crate::gateway::{Account, Action, Order, RequestIds, Text, Wish, text_message};
 use crate::net::xmpp::client::{ClientCarried, ClientEnd, ClientLink, carry};
 use crate::script::router::Verdict;
 use crate::store::users::User;
@@ -32,9 +33,6 @@ use crate::xmpp::{FullJid, Stanza, StreamCondition};
 /// How long a password that was refused is not tried again.
 const REFUSED: Duration = Duration::from_secs(300);
 
-/// Whom to tell of an order's fate; nobody waits for some.
-type Waiter = Option<oneshot::Sender<Verdict>>;
-
 /// An account and its stream.
 pub(crate) struct Login {
     sip_id: Rc<str>,
@@ -44,7 +42,11 @@ pub(crate) struct Login {
     machine: RefCell<Account<Waiter>>,
     /// Stanzas for the stream, with the tokens of those whose fate is asked for.
     out: RefCell<VecDeque<(Option<u64>, Vec<u8>)>>,
-    /// There is something in `out`.
+    /// How many stanzas of the stream are taken, when the server has asked.
+    ack: Cell<Option<u32>>,
+    /// The number of the stream, which a resumed one keeps.
+    session: Cell<u64>,
+    /// There is something in `out`, or in `ack`.
     wake: Notify,
     /// A deadline may have changed.
     changed: Notify,
@@ -85,6 +87,8 @@ impl Login {
             this: this.clone(),
             machine: RefCell::new(Account::new(settings, &crate::sip::unescape_text(name))),
             out: RefCell::default(),
+            ack: Cell::new(None),
+            session: Cell::new(0),
             wake: Notify::new(),
             changed: Notify::new(),
             closes: Cell::new(0),
@@ -112,6 +116,16 @@ impl Login {
         self.machine.borrow().is_on()
     }
 
+    /// Stanzas may be sent.
+    pub(super) fn is_ready(&self) -> bool {
+        self.machine.borrow().is_ready()
+    }
+
+    /// How long a message may wait for its transport.
+    pub(super) fn delay_time(&self) -> Duration {
+        self.jabber().config.delay_time
+    }
+
     /// No order is open.
     pub(super) fn is_idle(&self) -> bool {
         self.machine.borrow().is_idle() && self.out.borrow().is_empty()
@@ -130,10 +144,47 @@ impl Login {
         self.changed.notify_one();
     }
 
+    /// Opens the stream for messages that are kept elsewhere.
+    pub(super) fn open(&self) {
+        self.machine.borrow_mut().open(clock::now());
+        self.act();
+        self.changed.notify_one();
+    }
+
     /// Ends the stream and all that waits, and tells the user.
     pub(super) fn refuse(&self, text: Text) {
-        self.machine.borrow_mut().handle_refused(text);
+        let is_told = self.bridge(|bridge| bridge.fail_stream(&self.sip_id, text)).unwrap_or(false);
+        self.machine.borrow_mut().handle_refused(text, is_told);
         self.act();
+    }
+
+    /// Sends a stanza whose fate nobody asks for, behind what has come before: once that is kept.
+    pub(super) fn reply(&self, bytes: Vec<u8>) {
+        self.bridge(|bridge| bridge.reply_behind(Reply::Account(self.sip_id.clone(), bytes)));
+    }
+
+    /// Sends a stanza whose fate nobody asks for.
+    pub(super) fn send(&self, bytes: Vec<u8>) {
+        if self.is_on() {
+            self.push(None, bytes);
+        }
+    }
+
+    /// Tells the server that so many stanzas of a stream are taken.
+    pub(super) fn acknowledge(&self, session: u64, count: u32) {
+        if self.session.get() == session {
+            self.ack.set(Some(count));
+            self.wake.notify_one();
+        }
+    }
+
+    /// A message could not be delivered to the SIP user.
+    pub(super) fn handle_undelivered(&self) {
+        if self.jabber().config.logout_on_undeliverable && self.is_on() {
+            let (now, wish, address) = (clock::now(), Wish::Offline, String::new());
+            let waiter = Waiter::Nobody;
+            self.handle_order(now, Order { wish, address, deadline: now, waiter });
+        }
     }
 
     /// Closes the stream in order because the server ends; drops `done` once that is done.
@@ -157,8 +208,9 @@ impl Login {
         }
     }
 
-    fn home(&self) -> Rc<dyn Home> {
-        self.this.upgrade().expect("whoever calls a login holds it")
+    /// Does something with what the worker keeps.
+    fn bridge<T>(&self, act: impl FnOnce(&Bridge) -> T) -> Option<T> {
+        Some(act(self.worker.upgrade()?.bridge.as_ref()?))
     }
 
     /// Does what the account wants.
@@ -166,20 +218,80 @@ impl Login {
         loop {
             let action = self.machine.borrow_mut().poll_action();
             match action {
-                None => return,
+                None => break,
                 Some(Action::Connect) => self.start(),
                 Some(Action::Disconnect) => self.close_stream(),
                 Some(Action::Send(token, stanza)) => self.push(token, stanza),
-                Some(Action::Done(waiter)) => tell(waiter, Verdict::new(200, "OK")),
-                Some(Action::Failed(Some(waiter), text, address)) => {
-                    let (status, words) = text.status();
-                    if waiter.send(Verdict::new(status, words)).is_err() {
-                        self.notify(text, &address);
-                    }
+                Some(Action::Done(waiter)) => self.settle_done(waiter),
+                Some(Action::Failed(waiter, text, address)) => {
+                    self.settle_failed(waiter, text, &address);
                 }
-                Some(Action::Failed(None, text, address)) => self.notify(text, &address),
                 Some(Action::Notice(text, address)) => self.notify(text, &address),
-                Some(Action::Deliver(message)) => self.deliver(*message),
+                Some(Action::Deliver(message)) => {
+                    self.bridge(|bridge| bridge.take_received(&self.sip_id, *message));
+                }
+            }
+        }
+        let is_ready = self.is_ready();
+        self.bridge(|bridge| bridge.set_stream_open(&self.sip_id, is_ready));
+    }
+
+    fn settle_done(&self, waiter: Waiter) {
+        match waiter {
+            Waiter::Nobody => {}
+            // A script that is gone has told its sender that time was up.
+            Waiter::Script(waiter) => drop(waiter.send(Verdict::new(200, "OK"))),
+            Waiter::Receipt(id) => {
+                self.bridge(|bridge| bridge.awaited.borrow_mut().handle_handed_over(&id));
+            }
+            Waiter::Spool(id) => {
+                self.bridge(|bridge| bridge.settle_written(id, None));
+            }
+        }
+    }
+
+    fn settle_failed(&self, waiter: Waiter, text: Text, address: &str) {
+        let script = match waiter {
+            Waiter::Nobody => None,
+            Waiter::Script(waiter) => Some(waiter),
+            Waiter::Receipt(id) => {
+                self.bridge(|bridge| bridge.awaited.borrow_mut().handle_failed(&id)).flatten()
+            }
+            Waiter::Spool(id) => {
+                self.bridge(|bridge| bridge.settle_written(id, Some(text)));
+                return;
+            }
+        };
+        let (status, words) = text.status();
+        let verdict = Verdict::new(status, words);
+        if script.is_none_or(|script| script.send(verdict).is_err()) {
+            self.notify(text, address);
+        }
+    }
+
+    /// Returns what is kept elsewhere and has not left yet, because the stream is gone; all else waits for the next one,
+    /// unless there shall be none.
+    fn give_back(&self, is_last: bool) {
+        let is_kept = |waiter: &Waiter| matches!(waiter, Waiter::Spool(_));
+        let mut machine = self.machine.borrow_mut();
+        let mut unsent = machine.withdraw(is_kept);
+        self.out.borrow_mut().retain(|(token, _)| match token {
+            Some(token) if machine.waiter(*token).is_some_and(is_kept) => {
+                unsent.extend(machine.handle_unsent(*token));
+                false
+            }
+            Some(token) if is_last => {
+                machine.handle_lost(*token);
+                false
+            }
+            _ => !is_last,
+        });
+        drop(machine);
+        // First it is known that there is no stream, so that nothing begins anew.
+        self.act();
+        for waiter in unsent {
+            if let Waiter::Spool(id) = waiter {
+                self.bridge(|bridge| bridge.conclude(id, Outcome::Unsent, None));
             }
         }
     }
@@ -199,33 +311,11 @@ impl Login {
         let ids =
             RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
         match text_message(from, &self.sip_id, words, ids) {
-            Ok(notice) => worker.deliver_by_default(notice.message, Sender::nobody(self.home())),
-            Err(error) => tracing::info!(%error, "a SIP user cannot be told"),
-        }
-    }
-
-    fn deliver(&self, message: AccountMessage) {
-        let Some(worker) = self.worker.upgrade() else { return };
-        let AccountMessage { stanza, from, prefix, may_bounce } = message;
-        let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
-        let ids =
-            RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
-        let home = self.home();
-        let made = request_between(&stanza, &from, &self.sip_id, &prefix, ids, home.mapping());
-        match made {
-            Ok(Incoming::Request(request)) => {
-                worker.deliver_stanza(Arrival {
-                    request: *request,
-                    stanza,
-                    home,
-                    account: Some(self.sip_id.clone()),
-                    bounces: may_bounce,
-                    id: None,
-                });
+            Ok(notice) => {
+                let home = AccountHome::new(self.sip_id.clone(), &worker);
+                worker.deliver_by_default(notice.message, Sender::nobody(home));
             }
-            Ok(Incoming::Nothing(_) | Incoming::Error { .. }) => {}
-            Err(error) if may_bounce => home.return_error(&stanza, &error.stanza_error()),
-            Err(error) => tracing::info!(%error, "a message cannot be carried to SIP"),
+            Err(error) => tracing::info!(%error, "a SIP user cannot be told"),
         }
     }
 
@@ -240,14 +330,23 @@ impl Login {
 
     /// Keeps the stream for as long as it is wanted.
     async fn run(self: Rc<Self>) {
+        if let Some(bridge) = self.worker.upgrade().and_then(|worker| worker.bridge.clone()) {
+            // What the server brings at once must find the spool.
+            self.during(bridge.await_spool()).await;
+        }
         while self.is_on() && !self.is_stopping.get() {
             let stop = self.keep_online().await;
-            self.out.borrow_mut().clear();
+            self.give_back(true);
             if let Stop::Refused(text) = stop {
                 self.refuse(text);
             }
         }
         self.is_running.set(false);
+        if self.is_stopping.get()
+            && let Some(bridge) = self.worker.upgrade().and_then(|worker| worker.bridge.clone())
+        {
+            bridge.until_written().await;
+        }
         self.stopped.take();
         if let Some(worker) = self.worker.upgrade()
             && let Some(accounts) = &worker.accounts
@@ -277,7 +376,7 @@ impl Login {
         loop {
             let end = self.carry(&link, &mut resumption, before).await;
             self.machine.borrow_mut().handle_broken();
-            self.act();
+            self.give_back(false);
             let domain = &link.client.domain;
             match end {
                 ClientEnd::Local => break self.give_up(resumption, Stop::Closed),
@@ -389,16 +488,13 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-fn tell(waiter: Waiter, verdict: Verdict) {
-    if let Some(waiter) = waiter {
-        // A script that is gone has told its sender that time was up.
-        let _ = waiter.send(verdict);
-    }
-}
-
 impl ClientCarried for Login {
     fn handle_ready(&self, jid: FullJid, is_resumed: bool) {
         tracing::debug!(domain = jid.domain().as_str(), is_resumed, "an account is online");
+        if !is_resumed {
+            self.session.set(self.session.get() + 1);
+            self.ack.set(None);
+        }
         self.machine.borrow_mut().handle_ready(clock::now(), jid, is_resumed);
         self.act();
         self.changed.notify_one();
@@ -406,6 +502,7 @@ impl ClientCarried for Login {
 
     fn handle_stanza(&self, stanza: Stanza) {
         super::rest::note_message();
+        self.bridge(|bridge| bridge.take_receipt(&stanza));
         let is_taken = self.machine.borrow_mut().handle_stanza(clock::now(), &stanza);
         self.act();
         if !is_taken {
@@ -414,7 +511,7 @@ impl ClientCarried for Login {
                 uptime: clock::now().duration_since(self.started),
             };
             if let Some(reply) = responder().reply(&stanza, facts) {
-                self.push(None, reply);
+                self.reply(reply);
             }
         }
         self.changed.notify_one();
@@ -428,6 +525,15 @@ impl ClientCarried for Login {
         self.act();
     }
 
+    fn handle_ack_asked(&self, count: u32) {
+        let ack = Reply::Ack(self.sip_id.clone(), self.session.get(), count);
+        self.bridge(|bridge| bridge.reply_behind(ack));
+    }
+
+    fn poll_ack(&self) -> Option<u32> {
+        self.ack.take()
+    }
+
     fn poll_stanza(&self) -> Option<(Option<u64>, Vec<u8>)> {
         self.out.borrow_mut().pop_front()
     }
@@ -439,30 +545,5 @@ fn responder() -> Responder {
         features: Vec::new(),
         software: "sipjab".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-impl Home for Login {
-    fn mapping(&self) -> &Mapping {
-        &self.jabber().mapping
-    }
-
-    fn outbound_proxy(&self) -> Option<&str> {
-        self.jabber().config.proxy.as_deref()
-    }
-
-    fn reply(&self, bytes: Vec<u8>) {
-        self.push(None, bytes);
-    }
-
-    fn handle_undelivered(&self) {
-        if self.jabber().config.logout_on_undeliverable && self.is_on() {
-            let now = clock::now();
-            let wish = Wish::Offline;
-            self.handle_order(
-                now,
-                Order { wish, address: String::new(), deadline: now, waiter: None },
-            );
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! What one account does on its stream: messages both ways, rooms, transports, and when it goes.
 
 mod incoming;
+mod parcel;
 mod rooms;
 mod texts;
 
@@ -14,6 +15,7 @@ use self::rooms::Room;
 use super::Ser;
 use crate::xmpp::{FullJid, Jid, Stanza};
 
+pub use parcel::{Received, Written};
 pub use texts::Text;
 
 /// What the operator has chosen for all accounts.
@@ -237,12 +239,38 @@ impl<W> Account<W> {
         }
     }
 
-    /// Tells that no stream comes about: everything that waits fails, once with this text.
-    pub fn handle_refused(&mut self, text: Text) {
+    /// Opens the stream, and keeps it open, for what waits elsewhere.
+    pub fn open(&mut self, now: Instant) {
+        self.stay(now);
+        self.connect();
+    }
+
+    /// Takes orders back that are not fulfilled yet, to be given anew.
+    pub fn withdraw(&mut self, is_meant: impl Fn(&W) -> bool) -> Vec<W> {
+        let (withdrawn, kept) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|it| is_meant(&it.waiter));
+        self.waiting = kept;
+        let withdrawn: VecDeque<Order<W>> = withdrawn;
+        withdrawn.into_iter().map(|order| order.waiter).collect()
+    }
+
+    /// Who is told of a stanza's fate.
+    pub fn waiter(&self, token: u64) -> Option<&W> {
+        self.sent.get(&token).map(|(waiter, _)| waiter)
+    }
+
+    /// Tells that a stanza never left: gives back whom that concerns.
+    pub fn handle_unsent(&mut self, token: u64) -> Option<W> {
+        self.sent.remove(&token).map(|(waiter, _)| waiter)
+    }
+
+    /// Tells that no stream comes about: everything that waits fails, once with this text. `is_told` says that the user
+    /// hears it anyway.
+    pub fn handle_refused(&mut self, text: Text, is_told: bool) {
         if !self.is_on() {
             return;
         }
-        let had_orders = !self.waiting.is_empty();
+        let had_orders = is_told || !self.waiting.is_empty();
         self.go(None);
         while let Some(order) = self.waiting.pop_front() {
             self.fail(order, text);
