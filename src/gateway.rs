@@ -31,7 +31,7 @@ mod transfer_encoding;
 
 pub use account::{
     Account, AccountSettings, Action, Incoming as AccountMessage, Order, Received, Text, Wish,
-    Written,
+    Written, error_words,
 };
 pub use address::{AddressError, SipsPolicy};
 pub use awaited::{Awaited, End};

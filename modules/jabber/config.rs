@@ -99,7 +99,8 @@ pub struct Config {
     /// `max_rooms`: conferences that one user may be in. Default 12.
     #[serde(deserialize_with = "bounded::<_, 0, 1_000>")]
     pub max_rooms: usize,
-    /// `ping_interval`: seconds of a server's silence after which it is probed. Default 120.
+    /// `ping_interval`: seconds of a server's silence after which it is probed; its answer may take as long, but no more than
+    /// 30. Default 120.
     #[serde(deserialize_with = "seconds::<_, 1, 86_400>")]
     pub ping_interval: Duration,
     /// `max_stanza`: bytes of one stanza; above that, 413. 10,000 to 262,144. Default 262,144.

@@ -7,7 +7,8 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use ahash::AHashMap;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{sleep, sleep_until};
 
 use super::account_home::AccountHome;
@@ -15,11 +16,13 @@ use super::accounts::Jabber;
 use super::bridge::{Bridge, Waiter};
 use super::delivery::Sender;
 use super::shared::Shared;
-use super::spool::Reply;
+use super::spool::{Reply, tell};
 use super::worker::Worker;
 use crate::clock;
 use crate::gateway::ledger::Outcome;
-use crate::gateway::{Account, Action, Order, RequestIds, Text, Wish, text_message};
+use crate::gateway::{
+    Account, Action, Order, RequestIds, Text, Wish, error_words, failure_from_error, text_message,
+};
 use crate::net::xmpp::client::{ClientCarried, ClientEnd, ClientLink, carry};
 use crate::script::router::Verdict;
 use crate::store::users::User;
@@ -28,10 +31,16 @@ use crate::xmpp::iq::{Facts, Responder};
 use crate::xmpp::stream::end::CloseReason;
 use crate::xmpp::stream::resumption::Resumption;
 use crate::xmpp::stream::sasl::SaltedPassword;
-use crate::xmpp::{FullJid, Stanza, StreamCondition};
+use crate::xmpp::{FullJid, Kind, Stanza, StanzaError, StreamCondition};
 
 /// How long a password that was refused is not tried again.
 const REFUSED: Duration = Duration::from_secs(300);
+
+/// How long a stream that broke may go on; most servers forget it sooner.
+const RESUMABLE: Duration = Duration::from_secs(600);
+
+/// Messages that are remembered, whose errors may come late.
+const RECENT: usize = 32;
 
 /// An account and its stream.
 pub(crate) struct Login {
@@ -42,10 +51,16 @@ pub(crate) struct Login {
     machine: RefCell<Account<Waiter>>,
     /// Stanzas for the stream, with the tokens of those whose fate is asked for.
     out: RefCell<VecDeque<(Option<u64>, Vec<u8>)>>,
+    /// Who waits for what becomes of a stanza, by its id.
+    replies: RefCell<AHashMap<String, oneshot::Sender<Verdict>>>,
+    /// The ids of the last messages that are not kept.
+    recent: RefCell<VecDeque<String>>,
     /// How many stanzas of the stream are taken, when the server has asked.
     ack: Cell<Option<u32>>,
     /// The number of the stream, which a resumed one keeps.
     session: Cell<u64>,
+    /// Since when the stream is ready.
+    ready_since: Cell<Option<Instant>>,
     /// There is something in `out`, or in `ack`.
     wake: Notify,
     /// A deadline may have changed.
@@ -87,8 +102,11 @@ impl Login {
             this: this.clone(),
             machine: RefCell::new(Account::new(settings, &crate::sip::unescape_text(name))),
             out: RefCell::default(),
+            replies: RefCell::default(),
+            recent: RefCell::default(),
             ack: Cell::new(None),
             session: Cell::new(0),
+            ready_since: Cell::new(None),
             wake: Notify::new(),
             changed: Notify::new(),
             closes: Cell::new(0),
@@ -239,8 +257,11 @@ impl Login {
     fn settle_done(&self, waiter: Waiter) {
         match waiter {
             Waiter::Nobody => {}
-            // A script that is gone has told its sender that time was up.
-            Waiter::Script(waiter) => drop(waiter.send(Verdict::new(200, "OK"))),
+            Waiter::Script(waiter) => tell(Some(waiter), Verdict::new(200, "OK")),
+            Waiter::Reply(id) => {
+                let waiter = self.replies.borrow_mut().remove(&id);
+                tell(waiter, Verdict::new(200, "OK"));
+            }
             Waiter::Receipt(id) => {
                 self.bridge(|bridge| bridge.awaited.borrow_mut().handle_handed_over(&id));
             }
@@ -254,6 +275,7 @@ impl Login {
         let script = match waiter {
             Waiter::Nobody => None,
             Waiter::Script(waiter) => Some(waiter),
+            Waiter::Reply(id) => self.replies.borrow_mut().remove(&id),
             Waiter::Receipt(id) => {
                 self.bridge(|bridge| bridge.awaited.borrow_mut().handle_failed(&id)).flatten()
             }
@@ -301,11 +323,62 @@ impl Login {
         self.wake.notify_one();
     }
 
+    /// Remembers a message that is not kept; gives whom to tell of its fate.
+    pub(super) fn expect(&self, stanza_id: &str, waiter: Waiter) -> Waiter {
+        let mut recent = self.recent.borrow_mut();
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(stanza_id.to_owned());
+        let Waiter::Script(script) = waiter else { return waiter };
+        self.replies.borrow_mut().insert(stanza_id.to_owned(), script);
+        Waiter::Reply(stanza_id.to_owned())
+    }
+
+    /// Takes an error that has come for a message of ours; false when the user shall see it as it is.
+    fn take_error(&self, stanza: &Stanza) -> bool {
+        let error = StanzaError::read(stanza).filter(|_| stanza.kind() == Kind::Message);
+        let (Some(error), Some(id), Some(Ok(from))) = (error, stanza.id(), stanza.from_jid())
+        else {
+            return false;
+        };
+        if self.bridge(|bridge| bridge.take_error(&self.sip_id, stanza, &error)) == Some(true) {
+            return true;
+        }
+        let jabber = self.jabber();
+        let reply = self.replies.borrow_mut().remove(&*id).or_else(|| {
+            self.bridge(|bridge| bridge.awaited.borrow_mut().handle_failed(&id)).flatten()
+        });
+        let failure = failure_from_error(&error, &from, &jabber.mapping);
+        let verdict = Verdict::new(failure.code, failure.reason);
+        if reply.is_some_and(|reply| reply.send(verdict).is_ok()) {
+            return true;
+        }
+        let has_text = stanza.child_text("body").is_some_and(|body| !body.is_empty());
+        let is_ours = self.recent.borrow().iter().any(|recent| *recent == *id)
+            || self.bridge(|bridge| bridge.knows(&id)) == Some(true);
+        if let Ok(address) = jabber.settings.ser.sip_from_jid(&from)
+            && is_ours
+            && !has_text
+        {
+            self.say(&error_words(&error), &address);
+            return true;
+        }
+        false
+    }
+
     /// Sends a text of the gateway's own to the SIP user.
     fn notify(&self, text: Text, address: &str) {
+        let words = self.jabber().config.words(text).filter(|_| !self.is_told.get());
+        if let Some(words) = words {
+            self.say(words, address);
+        }
+    }
+
+    /// Sends words to the SIP user, from an address or the gateway's own.
+    fn say(&self, words: &str, address: &str) {
         let Some(worker) = self.worker.upgrade() else { return };
         let jabber = self.jabber();
-        let Some(words) = jabber.config.words(text).filter(|_| !self.is_told.get()) else { return };
         let from = if address.is_empty() { jabber.config.registrar.as_str() } else { address };
         let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
         let ids =
@@ -372,9 +445,16 @@ impl Login {
                 return Stop::Closed;
             }
         };
-        let mut resumption = None;
+        let (mut resumption, mut alive) = (None, clock::now());
         loop {
+            if clock::now() > alive + RESUMABLE {
+                self.lose(resumption.take());
+            }
             let end = self.carry(&link, &mut resumption, before).await;
+            if let Some(since) = self.ready_since.take() {
+                backoff.handle_ready(since);
+                alive = clock::now();
+            }
             self.machine.borrow_mut().handle_broken();
             self.give_back(false);
             let domain = &link.client.domain;
@@ -447,9 +527,13 @@ impl Login {
 
     /// Nobody will go on with the old stream.
     fn give_up(&self, resumption: Option<Resumption>, stop: Stop) -> Stop {
+        self.lose(resumption);
+        stop
+    }
+
+    fn lose(&self, resumption: Option<Resumption>) {
         let lost = resumption.map(Resumption::give_up).unwrap_or_default();
         lost.into_iter().for_each(|token| self.handle_fate(token, false));
-        stop
     }
 
     /// Waits between two attempts; breaks off when the stream is not wanted any more.
@@ -491,6 +575,7 @@ async fn until(deadline: Option<Instant>) {
 impl ClientCarried for Login {
     fn handle_ready(&self, jid: FullJid, is_resumed: bool) {
         tracing::debug!(domain = jid.domain().as_str(), is_resumed, "an account is online");
+        self.ready_since.set(Some(clock::now()));
         if !is_resumed {
             self.session.set(self.session.get() + 1);
             self.ack.set(None);
@@ -503,6 +588,9 @@ impl ClientCarried for Login {
     fn handle_stanza(&self, stanza: Stanza) {
         super::rest::note_message();
         self.bridge(|bridge| bridge.take_receipt(&stanza));
+        if self.take_error(&stanza) {
+            return;
+        }
         let is_taken = self.machine.borrow_mut().handle_stanza(clock::now(), &stanza);
         self.act();
         if !is_taken {

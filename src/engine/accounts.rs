@@ -69,6 +69,7 @@ impl Jabber {
         client.legacy_auth = config.legacy_auth;
         client.carbons = config.carbons;
         client.idle = config.ping_interval;
+        client.ping_timeout = client.ping_timeout.min(config.ping_interval);
         client.keeps = true;
         client.settles_late = config.reply() == Reply::Queued;
         ClientLink {
@@ -154,7 +155,11 @@ impl Accounts {
             }
             (Promise::HandedOver | Promise::Delivered, ..) => (Waiter::Script(waiter), patience),
         };
-        let AccountOrder { wish, address, .. } = order;
+        let AccountOrder { wish, address, message, .. } = order;
+        let waiter = match &message {
+            Some(message) => login.expect(&message.id, waiter),
+            None => waiter,
+        };
         login.handle_order(now, Order { wish, address, deadline: now + patience, waiter });
     }
 
@@ -201,6 +206,7 @@ impl Accounts {
 
     /// Looks again and again whether accounts that are online still may be, and whether others must.
     pub(super) async fn look_at_rows(self: Rc<Self>) {
+        let mut is_away = false;
         loop {
             let Some(worker) = self.worker.upgrade() else { return };
             let Some(jabber) = &worker.shared.jabber else { return };
@@ -214,14 +220,19 @@ impl Accounts {
             let all: Vec<_> = self.logins.borrow().values().cloned().collect();
             let open: Vec<_> = all.iter().filter(|login| login.is_on()).collect();
             let ids: Vec<_> = open.iter().map(|login| login.sip_id().to_owned()).collect();
-            // A store that is away takes nobody's account.
-            if let Ok(rows) = jabber.users.find_all(&ids).await {
-                for login in open {
-                    if !rows.get(login.sip_id()).is_some_and(|user| user.is_enabled) {
-                        login.refuse(Text::InfDisconnected);
-                    }
+            let rows = jabber.users.find_all(&ids).await;
+            match &rows {
+                Ok(rows) => {
+                    let may =
+                        |login: &Login| rows.get(login.sip_id()).is_some_and(|it| it.is_enabled);
+                    let lost = open.into_iter().filter(|login| !may(login));
+                    lost.for_each(|login| login.refuse(Text::InfDisconnected));
                 }
+                // A store that is away takes nobody's account.
+                Err(error) if !is_away => tracing::warn!(%error, "accounts are not looked at"),
+                Err(_) => {}
             }
+            is_away = rows.is_err();
             for login in all {
                 self.forget(login.sip_id());
             }

@@ -35,6 +35,8 @@ pub(super) enum Waiter {
     Nobody,
     /// The script that waits.
     Script(oneshot::Sender<Verdict>),
+    /// The script that waits for what becomes of the stanza with this id; its account knows it.
+    Reply(String),
     /// The script that waits for the receipt of the stanza with this id.
     Receipt(String),
     /// The spool.
@@ -302,7 +304,7 @@ impl Bridge {
             let fate = self.handover.borrow_mut().poll_fate();
             let Some((waiter, stanza, fate)) = fate else { return };
             let waiter = match waiter {
-                Waiter::Nobody => None,
+                Waiter::Nobody | Waiter::Reply(_) => None,
                 Waiter::Script(waiter) => Some(waiter),
                 Waiter::Receipt(id) if fate == Fate::HandedOver => {
                     self.awaited.borrow_mut().handle_handed_over(&id);

@@ -15,6 +15,7 @@ use self::rooms::Room;
 use super::Ser;
 use crate::xmpp::{FullJid, Jid, Stanza};
 
+pub use incoming::error_words;
 pub use parcel::{Received, Written};
 pub use texts::Text;
 
@@ -142,6 +143,8 @@ pub struct Account<W> {
     transports: BTreeMap<String, Transport>,
     has_roster: bool,
     expires: Option<Instant>,
+    /// Something that is kept elsewhere waits for the stream, so that it is not given up.
+    is_awaited: bool,
     actions: VecDeque<Action<W>>,
 }
 
@@ -168,6 +171,7 @@ impl<W> Account<W> {
             transports: BTreeMap::new(),
             has_roster: false,
             expires: None,
+            is_awaited: false,
             actions: VecDeque::new(),
         }
     }
@@ -222,6 +226,7 @@ impl<W> Account<W> {
     /// Tells that the stream is ready; a resumed one is as it was.
     pub fn handle_ready(&mut self, now: Instant, jid: FullJid, is_resumed: bool) {
         self.link = Link::Ready;
+        self.is_awaited = false;
         self.jid = Some(jid);
         self.stay(now);
         if !is_resumed {
@@ -242,6 +247,7 @@ impl<W> Account<W> {
     /// Opens the stream, and keeps it open, for what waits elsewhere.
     pub fn open(&mut self, now: Instant) {
         self.stay(now);
+        self.is_awaited |= self.link != Link::Ready;
         self.connect();
     }
 
@@ -298,7 +304,8 @@ impl<W> Account<W> {
     pub fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.iter().map(|order| order.deadline);
         let joining = self.rooms.values().filter_map(Room::deadline);
-        waiting.chain(joining).chain(self.expires.filter(|_| self.is_on())).min()
+        let expires = self.expires.filter(|_| self.is_on() && !self.is_awaited);
+        waiting.chain(joining).chain(expires).min()
     }
 
     /// Tells that time has passed.
@@ -313,7 +320,8 @@ impl<W> Account<W> {
         }
         self.waiting = kept;
         self.expire_rooms(now);
-        if self.is_on() && self.expires.is_some_and(|at| at <= now) && self.waiting.is_empty() {
+        let is_over = self.expires.is_some_and(|at| at <= now) && self.waiting.is_empty();
+        if self.is_on() && is_over && !self.is_awaited {
             self.go(Some(Text::InfJoffline));
         }
     }
@@ -334,6 +342,7 @@ impl<W> Account<W> {
         }
         self.link = Link::Off;
         self.expires = None;
+        self.is_awaited = false;
         for (_, room) in std::mem::take(&mut self.rooms) {
             if let Some(order) = room.into_order() {
                 self.fail(order, Text::ErrJoinJconf);

@@ -419,6 +419,11 @@ impl<T> Ledger<T> {
         self.open.get(&id).is_some_and(is_storing)
     }
 
+    /// Has a message an attempt under way?
+    pub fn is_under_way(&self, id: MessageId) -> bool {
+        self.open.get(&id).is_some_and(|open| open.stage == Stage::Sending)
+    }
+
     /// Messages whose fate is open.
     pub fn len(&self) -> usize {
         self.open.len()

@@ -1,12 +1,10 @@
 //! The users of the module `jabber`: SER's own tables, `sipjab user`, TLS, and who shares what.
 
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::certificates::Authority;
 use crate::jabber::{SCRIPT, hears, jabber, parameters, register, row, say, sip_id, stage};
+use crate::line::Line;
 use crate::mariadb::Mariadb;
 use crate::peer::{DOMAIN, Peer, SECRET, XmppServer};
 use crate::process::PATIENCE;
@@ -220,43 +218,6 @@ fn accounts_that_are_always_online_need_no_order() {
             break;
         }
         assert!(Instant::now() < deadline, "the account is not online");
-    }
-}
-
-/// A line to the server that can be cut without a word to either side.
-struct Line {
-    port: u16,
-    ends: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Line {
-    fn to(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let ends = Arc::<Mutex<Vec<TcpStream>>>::default();
-        let kept = ends.clone();
-        thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
-                let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
-                for (mut from, mut to) in [
-                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
-                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
-                ] {
-                    thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-                kept.lock().unwrap().extend([near, far]);
-            }
-        });
-        Self { port, ends }
-    }
-
-    fn cut(&self) {
-        for end in self.ends.lock().unwrap().drain(..) {
-            let _ = end.shutdown(Shutdown::Both);
-        }
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct XmppServer {
     pub(crate) direct_port: u16,
     /// The server's certificate and its key, PEM; without one there is no TLS.
     certificate: Option<String>,
+    /// Messages for who is not there are kept.
+    keeps: bool,
     processes: Vec<Process>,
     folder: TempDir,
 }
@@ -70,20 +72,26 @@ pub(crate) use each_peer;
 impl Peer {
     /// Starts the server and waits until clients and components can connect.
     pub(crate) fn start(self) -> XmppServer {
-        self.start_with(None)
+        self.start_with(None, false)
     }
 
     /// Starts a Prosody that wants TLS and shows this certificate.
     pub(crate) fn start_secure(certificate: String) -> XmppServer {
-        Self::Prosody.start_with(Some(certificate))
+        Self::Prosody.start_with(Some(certificate), false)
     }
 
-    fn start_with(self, certificate: Option<String>) -> XmppServer {
+    /// Starts a Prosody that keeps messages for who is not there.
+    pub(crate) fn start_keeping() -> XmppServer {
+        Self::Prosody.start_with(None, true)
+    }
+
+    fn start_with(self, certificate: Option<String>, keeps: bool) -> XmppServer {
         let mut server = XmppServer {
             client_port: port::free(),
             component_port: port::free(),
             direct_port: port::free(),
             certificate,
+            keeps,
             processes: Vec::new(),
             folder: TempDir::with_prefix("sipjab-peer-").unwrap(),
         };

@@ -18,8 +18,8 @@ use crate::engine::receipts::Context;
 use crate::gateway::ledger::{Acceptance, Outcome};
 use crate::gateway::{
     AccountMessage, AccountStanza, Asked, Content, Disposition, ImType, Incoming, Mapping,
-    MessageId, Order, Received, RequestIds, Text, Wish, Wording, Written, notice_to_sender,
-    request_between, stanza_to, text_message,
+    MessageId, Order, Received, RequestIds, Text, Wish, Wording, Written, error_words,
+    failure_from_error, notice_to_sender, request_between, stanza_to, text_message,
 };
 use crate::modules::jabber::Profile;
 use crate::script::router::{AccountOrder, Verdict};
@@ -345,6 +345,35 @@ impl Bridge {
         self.conclude(id, outcome, failure);
     }
 
+    /// Takes an error that has come for a message from an account, before its server has acknowledged that; false when
+    /// there is no such message.
+    pub(in crate::engine) fn take_error(
+        &self,
+        account: &str,
+        stanza: &Stanza,
+        error: &StanzaError,
+    ) -> bool {
+        let id = stanza.id().and_then(|id| MessageId::of_stanza_id(&id));
+        let (Some(id), Some(Ok(from))) = (id, stanza.from_jid()) else { return false };
+        let ledger = self.spool.ledger.borrow();
+        let load = ledger.get(id).filter(|load| &*load.lane == account && ledger.is_under_way(id));
+        let written = load.and_then(|load| Written::read(&load.bytes));
+        drop(ledger);
+        // Anybody could send such a thing; only the recipient may, and his server for him.
+        if written.is_none_or(|written| written.to != from.to_bare().to_string()) {
+            return false;
+        }
+        let failure = failure_from_error(error, &from, self.mapping(Way::Account));
+        let failure = Failure::of_account(failure.code, &failure.reason, error_words(error));
+        self.conclude(id, Outcome::Failed, Some(failure));
+        true
+    }
+
+    /// Is a message from an account known by the id of its stanza?
+    pub(in crate::engine) fn knows(&self, stanza_id: &str) -> bool {
+        MessageId::of_stanza_id(stanza_id).is_some_and(|id| self.spool.state(id).is_some())
+    }
+
     /// Tells a SIP user in his own words, or in the gateway's, that a message from his account failed. `None` when the
     /// message cannot be read.
     pub(super) fn report_to_account(
@@ -365,13 +394,17 @@ impl Bridge {
         let call_id = report.to_string();
         let unix_time = clock::unix_time();
         let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
-        let notice = match text_of(failure, jabber) {
-            Some(text) => {
+        let notice = match (&failure.words, text_of(failure, jabber)) {
+            (Some(words), _) => {
+                let words = format!("{words}{}", said(&request));
+                text_message(&written.address, &load.lane, &words, ids)
+            }
+            (None, Some(text)) => {
                 // No words are an operator's wish.
                 let words = words(jabber, text, &request)?;
                 text_message(&written.address, &load.lane, &words, ids)
             }
-            None => {
+            (None, None) => {
                 let text = said(&request);
                 notice_to_sender(&request, &failure.reason, &text, ids, &jabber.mapping)
             }

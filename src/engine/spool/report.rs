@@ -23,25 +23,32 @@ pub(crate) struct Failure {
     error: Option<StanzaError>,
     /// What a SIP user hears whose account it was.
     pub(super) text: Option<Text>,
+    /// Words that stand before those of the message.
+    pub(super) words: Option<String>,
 }
 
 impl Failure {
     /// A failure that SIP has a status for.
     pub(crate) fn new(code: u16, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), error: None, text: None }
+        Self { code, reason: reason.into(), error: None, text: None, words: None }
     }
 
     /// A failure that XMPP has words for.
     pub(crate) fn of_stanza(error: StanzaError) -> Self {
         let text = error.text.clone();
         let reason = text.unwrap_or_else(|| error.condition.name().to_owned());
-        Self { code: 500, reason, error: Some(error), text: None }
+        Self { error: Some(error), ..Self::new(500, reason) }
     }
 
     /// A failure that accounts have a text for.
     pub(crate) fn of_text(text: Text) -> Self {
         let (code, reason) = text.status();
         Self { text: Some(text), ..Self::new(code, reason) }
+    }
+
+    /// A failure that the sender's own account was told of.
+    pub(super) fn of_account(code: u16, reason: &str, words: String) -> Self {
+        Self { words: Some(words), ..Self::new(code, reason) }
     }
 
     /// The same failure, with the words for an XMPP sender.

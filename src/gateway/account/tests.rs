@@ -164,7 +164,8 @@ fn a_wrong_password_fails_what_waits_and_is_told_without_it_too() {
 fn what_is_kept_elsewhere_opens_the_stream_and_is_told_there() {
     let mut play = Play::new();
     play.account.open(play.now);
-    play.note("open".into());
+    play.note("open".into()).at(6000).waits();
+    assert_eq!(play.at(0).lines.pop().as_deref(), Some("6000 s time"));
     play.account.handle_refused(Text::ErrJauth, true);
     play.note("refused".into()).reads("0 s open connect 0 s refused disconnect");
 }
