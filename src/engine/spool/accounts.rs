@@ -89,7 +89,10 @@ impl Bridge {
         let stanza = match stanza {
             Ok(Some(stanza)) => stanza,
             Ok(None) => return self.conclude(id, Outcome::HandedOver, None),
-            Err(failure) => return self.conclude(id, Outcome::Failed, Some(failure)),
+            Err((code, reason)) => {
+                let failure = Failure::new(code, reason);
+                return self.conclude(id, Outcome::Failed, Some(failure));
+            }
         };
         if stanza.asks_receipt {
             let context = Context { request: written.request, account: Some(account.into()) };
@@ -140,11 +143,12 @@ impl Bridge {
         id: MessageId,
         written: &Written,
         to: &Jid,
-    ) -> Result<Option<AccountStanza>, Failure> {
-        let request = Message::parse(written.request.clone()).map_err(|_| Failure::unreadable())?;
+    ) -> Result<Option<AccountStanza>, (u16, String)> {
+        let unreadable = |_| (500, "the message cannot be read any more".to_owned());
+        let request = Message::parse(written.request.clone()).map_err(unreadable)?;
         let im_type = if written.is_room { ImType::Groupchat } else { ImType::Chat };
         let made = stanza_to(&request, to, im_type, &id.to_string(), self.mapping(Way::Account));
-        made.map_err(|error| Failure::new(error.status().0, error.to_string()))
+        made.map_err(|error| (error.status().0, error.to_string()))
     }
 
     /// Takes a message that has come to an account: it is kept until the SIP user has it.
