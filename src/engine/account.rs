@@ -1,5 +1,7 @@
 //! One account that is logged in or shall be: its stream, opened again when it breaks, and what comes of it.
 
+mod fates;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -16,13 +18,10 @@ use super::accounts::Jabber;
 use super::bridge::{Bridge, Waiter};
 use super::delivery::Sender;
 use super::shared::Shared;
-use super::spool::{Reply, tell};
+use super::spool::Reply;
 use super::worker::Worker;
 use crate::clock;
-use crate::gateway::ledger::Outcome;
-use crate::gateway::{
-    Account, Action, Order, RequestIds, Text, Wish, error_words, failure_from_error, text_message,
-};
+use crate::gateway::{Account, Action, Order, RequestIds, Text, Wish, text_message};
 use crate::net::xmpp::client::{ClientCarried, ClientEnd, ClientLink, carry};
 use crate::script::router::Verdict;
 use crate::store::users::User;
@@ -31,16 +30,13 @@ use crate::xmpp::iq::{Facts, Responder};
 use crate::xmpp::stream::end::CloseReason;
 use crate::xmpp::stream::resumption::Resumption;
 use crate::xmpp::stream::sasl::SaltedPassword;
-use crate::xmpp::{FullJid, Kind, Stanza, StanzaError, StreamCondition};
+use crate::xmpp::{FullJid, Stanza, StreamCondition};
 
 /// How long a password that was refused is not tried again.
 const REFUSED: Duration = Duration::from_secs(300);
 
 /// How long a stream that broke may go on; most servers forget it sooner.
 const RESUMABLE: Duration = Duration::from_secs(600);
-
-/// Messages that are remembered, whose errors may come late.
-const RECENT: usize = 32;
 
 /// An account and its stream.
 pub(crate) struct Login {
@@ -254,117 +250,9 @@ impl Login {
         self.bridge(|bridge| bridge.set_stream_open(&self.sip_id, is_ready));
     }
 
-    fn settle_done(&self, waiter: Waiter) {
-        match waiter {
-            Waiter::Nobody => {}
-            Waiter::Script(waiter) => tell(Some(waiter), Verdict::new(200, "OK")),
-            Waiter::Reply(id) => {
-                let waiter = self.replies.borrow_mut().remove(&id);
-                tell(waiter, Verdict::new(200, "OK"));
-            }
-            Waiter::Receipt(id) => {
-                self.bridge(|bridge| bridge.awaited.borrow_mut().handle_handed_over(&id));
-            }
-            Waiter::Spool(id) => {
-                self.bridge(|bridge| bridge.settle_written(id, None));
-            }
-        }
-    }
-
-    fn settle_failed(&self, waiter: Waiter, text: Text, address: &str) {
-        let script = match waiter {
-            Waiter::Nobody => None,
-            Waiter::Script(waiter) => Some(waiter),
-            Waiter::Reply(id) => self.replies.borrow_mut().remove(&id),
-            Waiter::Receipt(id) => {
-                self.bridge(|bridge| bridge.awaited.borrow_mut().handle_failed(&id)).flatten()
-            }
-            Waiter::Spool(id) => {
-                self.bridge(|bridge| bridge.settle_written(id, Some(text)));
-                return;
-            }
-        };
-        let (status, words) = text.status();
-        let verdict = Verdict::new(status, words);
-        if script.is_none_or(|script| script.send(verdict).is_err()) {
-            self.notify(text, address);
-        }
-    }
-
-    /// Returns what is kept elsewhere and has not left yet, because the stream is gone; all else waits for the next one,
-    /// unless there shall be none.
-    fn give_back(&self, is_last: bool) {
-        let is_kept = |waiter: &Waiter| matches!(waiter, Waiter::Spool(_));
-        let mut machine = self.machine.borrow_mut();
-        let mut unsent = machine.withdraw(is_kept);
-        self.out.borrow_mut().retain(|(token, _)| match token {
-            Some(token) if machine.waiter(*token).is_some_and(is_kept) => {
-                unsent.extend(machine.handle_unsent(*token));
-                false
-            }
-            Some(token) if is_last => {
-                machine.handle_lost(*token);
-                false
-            }
-            _ => !is_last,
-        });
-        drop(machine);
-        // First it is known that there is no stream, so that nothing begins anew.
-        self.act();
-        for waiter in unsent {
-            if let Waiter::Spool(id) = waiter {
-                self.bridge(|bridge| bridge.conclude(id, Outcome::Unsent, None));
-            }
-        }
-    }
-
     fn push(&self, token: Option<u64>, stanza: Vec<u8>) {
         self.out.borrow_mut().push_back((token, stanza));
         self.wake.notify_one();
-    }
-
-    /// Remembers a message that is not kept; gives whom to tell of its fate.
-    pub(super) fn expect(&self, stanza_id: &str, waiter: Waiter) -> Waiter {
-        let mut recent = self.recent.borrow_mut();
-        if recent.len() >= RECENT {
-            recent.pop_front();
-        }
-        recent.push_back(stanza_id.to_owned());
-        let Waiter::Script(script) = waiter else { return waiter };
-        self.replies.borrow_mut().insert(stanza_id.to_owned(), script);
-        Waiter::Reply(stanza_id.to_owned())
-    }
-
-    /// Takes an error that has come for a message of ours; false when the user shall see it as it is.
-    fn take_error(&self, stanza: &Stanza) -> bool {
-        let error = StanzaError::read(stanza).filter(|_| stanza.kind() == Kind::Message);
-        let (Some(error), Some(id), Some(Ok(from))) = (error, stanza.id(), stanza.from_jid())
-        else {
-            return false;
-        };
-        if self.bridge(|bridge| bridge.take_error(&self.sip_id, stanza, &error)) == Some(true) {
-            return true;
-        }
-        let jabber = self.jabber();
-        let reply = self.replies.borrow_mut().remove(&*id).or_else(|| {
-            self.bridge(|bridge| bridge.awaited.borrow_mut().handle_failed(&id)).flatten()
-        });
-        let failure = failure_from_error(&error, &from, &jabber.mapping);
-        let verdict = Verdict::new(failure.code, failure.reason);
-        if reply.is_some_and(|reply| reply.send(verdict).is_ok()) {
-            return true;
-        }
-        let has_text = stanza.child_text("body").is_some_and(|body| !body.is_empty());
-        let is_ours = self.recent.borrow().iter().any(|recent| *recent == *id)
-            || self.bridge(|bridge| bridge.knows(&id)) == Some(true);
-        if let Ok(address) = jabber.settings.ser.sip_from_jid(&from)
-            && is_ours
-            && !has_text
-        {
-            self.say(&error_words(&error), &address);
-            return true;
-        }
-        false
     }
 
     /// Sends a text of the gateway's own to the SIP user.
