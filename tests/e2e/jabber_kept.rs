@@ -282,12 +282,12 @@ fn accounts_outlive_a_database_that_is_away_and_take_messages_again() {
 fn rows_that_make_no_sense_hurt_nobody_else() {
     let (server, sipjab) = stage(&[("alice", SECRET)], "always_online = true\n");
     for (sip_id, jab_id, password) in [
-        ("", "bob", "secret"),
-        ("nonsense", "bob", "secret"),
+        ("", "carol", "secret"),
+        ("nonsense", "carol", "secret"),
         ("sip:empty@sip.example", "", ""),
         ("sip:two@sip.example", "a@b@c", "secret"),
         ("sip:space@sip.example", " ", " "),
-        ("sip:sealed@sip.example", "bob", "{sealed}nonsense"),
+        ("sip:sealed@sip.example", "carol", "{sealed}nonsense"),
         ("sip:bad@sip.example", "\\u0007@/", "secret"),
         ("sip:far@sip.example", "bob@nowhere.invalid", "secret"),
     ] {
@@ -295,7 +295,7 @@ fn rows_that_make_no_sense_hurt_nobody_else() {
             "INSERT INTO jusers (jab_id, jab_passwd, sip_id) VALUES ('{jab_id}', '{password}', '{sip_id}')"
         ));
     }
-    sipjab.sql("INSERT INTO jusers (jab_id, sip_id) VALUES ('bob', 'sip:none@sip.example')");
+    sipjab.sql("INSERT INTO jusers (jab_id, sip_id) VALUES ('carol', 'sip:none@sip.example')");
     let mut phone = Agent::bind();
     for user in ["empty", "two", "space", "bad", "far", "none"] {
         let answer = say(&mut phone, user, &jabber("bob"), "hello", &sipjab);
