@@ -1,6 +1,7 @@
 //! The driver: cores, script and sockets together. Read `receive.rs` first.
 
 mod account;
+mod account_home;
 mod accounts;
 mod bridge;
 mod cancel;

@@ -30,7 +30,8 @@ pub mod text;
 mod transfer_encoding;
 
 pub use account::{
-    Account, AccountSettings, Action, Incoming as AccountMessage, Order, Text, Wish,
+    Account, AccountSettings, Action, Incoming as AccountMessage, Order, Received, Text, Wish,
+    Written, error_words,
 };
 pub use address::{AddressError, SipsPolicy};
 pub use awaited::{Awaited, End};
@@ -49,8 +50,8 @@ pub use ledger::{Ledger, MessageId};
 pub use mapping::{ImType, LargeMessages, Mapping};
 pub use media_type::MediaType;
 pub use message::{
-    Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza, request_between,
-    stanza_from_message, stanza_to, text_message,
+    AccountStanza, Incoming, Nothing, Outgoing, OutgoingStanza, message_from_stanza,
+    request_between, stanza_from_message, stanza_to, text_message,
 };
 pub use notice::{
     Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender,

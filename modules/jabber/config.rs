@@ -63,7 +63,8 @@ pub struct Config {
     /// `cache_time`: seconds that an account without traffic stays online; 0 for ever. Default 600.
     #[serde(deserialize_with = "seconds::<_, 0, 31_536_000>")]
     pub cache_time: Duration,
-    /// `delay_time`: seconds that a message may wait for the server, or for its transport. Default 90.
+    /// `delay_time`: seconds that a message may wait for its transport, and any other order for the server. What is queued
+    /// waits for the server in the spool. Default 90.
     #[serde(deserialize_with = "seconds::<_, 1, 86_400>")]
     pub delay_time: Duration,
     /// `sleep_time`: seconds between two looks at the rows of accounts that are online. Default 20.
@@ -75,7 +76,8 @@ pub struct Config {
     /// `registrar`: whom the gateway's own texts come from. Default `jabber_gateway@127.0.0.1`.
     #[serde(deserialize_with = "registrar")]
     pub registrar: String,
-    /// `reply`: what success of a function means: `queued` (the order is taken) or `handed_over` (the server has it).
+    /// `reply`: what success of a function means: `queued` (the message is kept until its fate is known, any other order is
+    /// taken), `handed_over` (the server has it) or `delivered` (the recipient's own device has it).
     ///
     /// Default `handed_over`; `queued` with `profile = "ser"`.
     pub reply: Option<Reply>,
@@ -97,7 +99,8 @@ pub struct Config {
     /// `max_rooms`: conferences that one user may be in. Default 12.
     #[serde(deserialize_with = "bounded::<_, 0, 1_000>")]
     pub max_rooms: usize,
-    /// `ping_interval`: seconds of a server's silence after which it is probed. Default 120.
+    /// `ping_interval`: seconds of a server's silence after which it is probed; its answer may take as long, but no more than
+    /// 30. Default 120.
     #[serde(deserialize_with = "seconds::<_, 1, 86_400>")]
     pub ping_interval: Duration,
     /// `max_stanza`: bytes of one stanza; above that, 413. 10,000 to 262,144. Default 262,144.
@@ -182,6 +185,8 @@ pub enum Reply {
     Queued,
     /// The server has it.
     HandedOver,
+    /// The recipient's own device has it; when it does not say so in time, the server.
+    Delivered,
 }
 
 impl Config {
@@ -210,7 +215,12 @@ impl Config {
 
     /// How messages are carried.
     pub fn mapping(&self) -> Mapping {
-        Mapping { im_type: ImType::Chat, max_stanza: self.max_stanza, ..Mapping::default() }
+        Mapping {
+            im_type: ImType::Chat,
+            max_stanza: self.max_stanza,
+            receipts: self.reply() == Reply::Delivered,
+            ..Mapping::default()
+        }
     }
 
     /// How streams get TLS.

@@ -3,12 +3,14 @@
 mod config;
 
 use crate::config::{ParamError, Params};
-use crate::gateway::{Destination, ImType, Mapping, Ser, Wish, stanza_to};
+use crate::gateway::{
+    AccountStanza, Destination, ImType, Mapping, MessageId, Ser, Wish, stanza_to,
+};
 use crate::script::error::RouteError;
 use crate::script::export::{REQUEST, XMPP_MESSAGE};
 use crate::script::module::{Exports, ModuleDef};
 use crate::script::route::Route;
-use crate::script::router::{AccountOrder, Verdict};
+use crate::script::router::{AccountOrder, OrderedMessage, Promise, Verdict};
 use crate::sip::{Uri, unescape_text};
 use crate::store::users::{JUSERS, TRANSPORTS};
 use rhai::ImmutableString;
@@ -91,7 +93,10 @@ fn send_message(route: &mut Route, jabber: &Jabber) -> Result<bool, RouteError> 
         Destination::User(jid) => (jid.clone(), ImType::Chat),
         Destination::Room { room, .. } => (room.clone(), ImType::Groupchat),
     };
-    let unique = route.router().unique_id();
+    let promise = promise(route, jabber);
+    let id = MessageId::of_request(&route.message).from_account();
+    let id = Some(id).filter(|_| promise == Promise::Queued);
+    let unique = id.map_or_else(|| route.router().unique_id(), |id| id.to_string());
     let stanza = match stanza_to(&route.message, &to, im_type, &unique, &jabber.mapping) {
         Ok(Some(stanza)) => stanza,
         Ok(None) => {
@@ -105,11 +110,15 @@ fn send_message(route: &mut Route, jabber: &Jabber) -> Result<bool, RouteError> 
             return Ok(false);
         }
     };
+    let AccountStanza { bytes: stanza, id: stanza_id, asks_receipt } = stanza;
     let wish = match destination {
         Destination::User(_) => Wish::Send { to, stanza },
         Destination::Room { room, .. } => Wish::Say { room, stanza },
     };
-    order(route, jabber, wish, address)
+    route.message_id = id;
+    let request = route.message.clone();
+    let message = Some(OrderedMessage { request, id: stanza_id, asks_receipt });
+    give(route, jabber, AccountOrder { sip_id: sender(route)?, wish, address, promise, message })
 }
 
 /// Joins the conference that the Request-URI or To names, `nick*room*server@jdomain`; without a nick the user's own name is taken.
@@ -167,13 +176,26 @@ fn order(
     wish: Wish,
     address: String,
 ) -> Result<bool, RouteError> {
+    let (sip_id, promise) = (sender(route)?, promise(route, jabber));
+    give(route, jabber, AccountOrder { sip_id, wish, address, promise, message: None })
+}
+
+/// What success shall mean.
+fn promise(route: &Route, jabber: &Jabber) -> Promise {
+    match jabber.config.reply() {
+        // Who has his reply already hears of a failure by a text.
+        _ if route.is_answered => Promise::Queued,
+        Reply::Queued => Promise::Queued,
+        Reply::HandedOver => Promise::HandedOver,
+        Reply::Delivered => Promise::Delivered,
+    }
+}
+
+fn give(route: &mut Route, jabber: &Jabber, order: AccountOrder) -> Result<bool, RouteError> {
     if !jabber.config.is_on() {
         return Err(RouteError::NotConfigured("[modules.jabber] jdomain is missing"));
     }
-    let sip_id = sender(route)?;
-    // Who has his reply already hears of a failure by a text.
-    let waits = jabber.config.reply() == Reply::HandedOver && !route.is_answered;
-    let told = route.router().order_account(AccountOrder { sip_id, wish, address, waits });
+    let told = route.router().order_account(order);
     let late = |late: RouteError| Verdict::new(504, late.to_string());
     route.verdict = route.wait(told).unwrap_or_else(late);
     Ok(route.verdict.is_success())

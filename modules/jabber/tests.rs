@@ -55,8 +55,24 @@ fn the_sender_is_the_aor_of_from_and_the_destination_the_first_that_is_served() 
     ] {
         let (mut route, router) = message(ruri, to);
         assert_eq!(send_message(&mut route, &jabber("")), Ok(true));
-        let expected = format!("account sip:joe@sip.example {expected} waits true");
+        let expected = format!("account sip:joe@sip.example {expected} HandedOver");
         assert_eq!(router.journal(), [expected]);
+    }
+}
+
+#[test]
+fn what_is_queued_has_an_id_that_the_script_can_ask_for() {
+    for (reply, promise, has_id) in [
+        ("queued", "Queued", true),
+        ("handed_over", "HandedOver", false),
+        ("delivered", "Delivered", false),
+    ] {
+        let (mut route, router) = message("sip:al*y.com@jabber.x.com", ELSEWHERE);
+        let jabber = jabber(&format!("reply = '{reply}'"));
+        assert_eq!(send_message(&mut route, &jabber), Ok(true));
+        assert!(router.journal()[0].ends_with(promise), "{:?}", router.journal());
+        assert_eq!(route.message_id.is_some(), has_id, "{reply}");
+        assert_eq!(jabber.mapping.receipts, reply == "delivered");
     }
 }
 
@@ -82,7 +98,7 @@ fn conferences_take_the_users_own_name_for_a_nick_that_is_missing() {
         let (mut route, router) = message(ruri, ELSEWHERE);
         assert_eq!(join_conference(&mut route, &jabber("")), Ok(true));
         assert_eq!(exit_conference(&mut route, &jabber("")), Ok(true));
-        let line = |wish| format!("account sip:joe@sip.example {wish} from {ruri:?} waits true");
+        let line = |wish| format!("account sip:joe@sip.example {wish} from {ruri:?} HandedOver");
         assert_eq!(
             router.journal(),
             [line(format!("join r@c.y.com/{nick}")), line("exit r@c.y.com".into())]
@@ -102,9 +118,9 @@ fn an_order_waits_unless_the_profile_is_sers_or_the_reply_is_out() {
         assert_eq!(go_offline(&mut route, &jabber(more)), Ok(true));
         router.journal().concat()
     };
-    assert!(online("", false).contains("online from \"\" waits true"));
-    assert!(online("", true).contains("offline from \"\" waits false"));
-    assert!(online("profile = 'ser'", false).contains("online from \"\" waits false"));
+    assert!(online("", false).contains("online from \"\" HandedOver"));
+    assert!(online("", true).contains("offline from \"\" Queued"));
+    assert!(online("profile = 'ser'", false).contains("online from \"\" Queued"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! One account that is logged in or shall be: its stream, opened again when it breaks, and what comes of it.
 
+mod fates;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -7,18 +9,19 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ahash::AHashMap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{sleep, sleep_until};
 
+use super::account_home::AccountHome;
 use super::accounts::Jabber;
-use super::delivery::{Arrival, Home, Sender};
+use super::bridge::{Bridge, Waiter};
+use super::delivery::Sender;
 use super::shared::Shared;
+use super::spool::Reply;
 use super::worker::Worker;
 use crate::clock;
-use crate::gateway::{
-    Account, AccountMessage, Action, Incoming, Mapping, Order, RequestIds, Text, Wish,
-    request_between, text_message,
-};
+use crate::gateway::{Account, Action, Order, RequestIds, Text, Wish, text_message};
 use crate::net::xmpp::client::{ClientCarried, ClientEnd, ClientLink, carry};
 use crate::script::router::Verdict;
 use crate::store::users::User;
@@ -32,8 +35,8 @@ use crate::xmpp::{FullJid, Stanza, StreamCondition};
 /// How long a password that was refused is not tried again.
 const REFUSED: Duration = Duration::from_secs(300);
 
-/// Whom to tell of an order's fate; nobody waits for some.
-type Waiter = Option<oneshot::Sender<Verdict>>;
+/// How long a stream that broke may go on; most servers forget it sooner.
+const RESUMABLE: Duration = Duration::from_secs(600);
 
 /// An account and its stream.
 pub(crate) struct Login {
@@ -46,7 +49,17 @@ pub(crate) struct Login {
     out: RefCell<VecDeque<(Option<u64>, Vec<u8>)>>,
     /// What the server is to be told of whether the user is there.
     active: Cell<Option<bool>>,
-    /// There is something in `out` or `active`.
+    /// Who waits for what becomes of a stanza, by its id.
+    replies: RefCell<AHashMap<String, oneshot::Sender<Verdict>>>,
+    /// The ids of the last messages that are not kept.
+    recent: RefCell<VecDeque<String>>,
+    /// How many stanzas of the stream are taken, when the server has asked.
+    ack: Cell<Option<u32>>,
+    /// The number of the stream, which a resumed one keeps.
+    session: Cell<u64>,
+    /// Since when the stream is ready.
+    ready_since: Cell<Option<Instant>>,
+    /// There is something in `out`, `active` or `ack`.
     wake: Notify,
     /// A deadline may have changed.
     changed: Notify,
@@ -90,6 +103,11 @@ impl Login {
             machine: RefCell::new(Account::new(settings, &crate::sip::unescape_text(name))),
             out: RefCell::default(),
             active: Cell::new(None),
+            replies: RefCell::default(),
+            recent: RefCell::default(),
+            ack: Cell::new(None),
+            session: Cell::new(0),
+            ready_since: Cell::new(None),
             wake: Notify::new(),
             changed: Notify::new(),
             closes: Cell::new(0),
@@ -118,6 +136,16 @@ impl Login {
         self.machine.borrow().is_on()
     }
 
+    /// Stanzas may be sent.
+    pub(super) fn is_ready(&self) -> bool {
+        self.machine.borrow().is_ready()
+    }
+
+    /// How long a message may wait for its transport.
+    pub(super) fn delay_time(&self) -> Duration {
+        self.jabber().config.delay_time
+    }
+
     /// No order is open.
     pub(super) fn is_idle(&self) -> bool {
         self.machine.borrow().is_idle() && self.out.borrow().is_empty()
@@ -135,10 +163,47 @@ impl Login {
         self.changed.notify_one();
     }
 
+    /// Opens the stream for messages that are kept elsewhere.
+    pub(super) fn open(&self) {
+        self.machine.borrow_mut().open(clock::now());
+        self.act();
+        self.changed.notify_one();
+    }
+
     /// Ends the stream and all that waits, and tells the user.
     pub(super) fn refuse(&self, text: Text) {
-        self.machine.borrow_mut().handle_refused(text);
+        let is_told = self.bridge(|bridge| bridge.fail_stream(&self.sip_id, text)).unwrap_or(false);
+        self.machine.borrow_mut().handle_refused(text, is_told);
         self.act();
+    }
+
+    /// Sends a stanza whose fate nobody asks for, behind what has come before: once that is kept.
+    pub(super) fn reply(&self, bytes: Vec<u8>) {
+        self.bridge(|bridge| bridge.reply_behind(Reply::Account(self.sip_id.clone(), bytes)));
+    }
+
+    /// Sends a stanza whose fate nobody asks for.
+    pub(super) fn send(&self, bytes: Vec<u8>) {
+        if self.is_on() {
+            self.push(None, bytes);
+        }
+    }
+
+    /// Tells the server that so many stanzas of a stream are taken.
+    pub(super) fn acknowledge(&self, session: u64, count: u32) {
+        if self.session.get() == session {
+            self.ack.set(Some(count));
+            self.wake.notify_one();
+        }
+    }
+
+    /// A message could not be delivered to the SIP user.
+    pub(super) fn handle_undelivered(&self) {
+        if self.jabber().config.logout_on_undeliverable && self.is_on() {
+            let (now, wish, address) = (clock::now(), Wish::Offline, String::new());
+            let waiter = Waiter::Nobody;
+            self.handle_order(now, Order { wish, address, deadline: now, waiter });
+        }
     }
 
     /// Closes the stream in order because the server ends; drops `done` once that is done.
@@ -162,8 +227,9 @@ impl Login {
         }
     }
 
-    fn home(&self) -> Rc<dyn Home> {
-        self.this.upgrade().expect("whoever calls a login holds it")
+    /// Does something with what the worker keeps.
+    fn bridge<T>(&self, act: impl FnOnce(&Bridge) -> T) -> Option<T> {
+        Some(act(self.worker.upgrade()?.bridge.as_ref()?))
     }
 
     /// Does what the account wants.
@@ -171,7 +237,7 @@ impl Login {
         loop {
             let action = self.machine.borrow_mut().poll_action();
             match action {
-                None => return,
+                None => break,
                 Some(Action::Connect) => self.start(),
                 Some(Action::Disconnect) => self.close_stream(),
                 Some(Action::Send(token, stanza)) => self.push(token, stanza),
@@ -179,18 +245,18 @@ impl Login {
                     self.active.set(Some(is_active));
                     self.wake.notify_one();
                 }
-                Some(Action::Done(waiter)) => tell(waiter, Verdict::new(200, "OK")),
-                Some(Action::Failed(Some(waiter), text, address)) => {
-                    let (status, words) = text.status();
-                    if waiter.send(Verdict::new(status, words)).is_err() {
-                        self.notify(text, &address);
-                    }
+                Some(Action::Done(waiter)) => self.settle_done(waiter),
+                Some(Action::Failed(waiter, text, address)) => {
+                    self.settle_failed(waiter, text, &address);
                 }
-                Some(Action::Failed(None, text, address)) => self.notify(text, &address),
                 Some(Action::Notice(text, address)) => self.notify(text, &address),
-                Some(Action::Deliver(message)) => self.deliver(*message),
+                Some(Action::Deliver(message)) => {
+                    self.bridge(|bridge| bridge.take_received(&self.sip_id, *message));
+                }
             }
         }
+        let is_ready = self.is_ready();
+        self.bridge(|bridge| bridge.set_stream_open(&self.sip_id, is_ready));
     }
 
     fn push(&self, token: Option<u64>, stanza: Vec<u8>) {
@@ -200,41 +266,26 @@ impl Login {
 
     /// Sends a text of the gateway's own to the SIP user.
     fn notify(&self, text: Text, address: &str) {
+        let words = self.jabber().config.words(text).filter(|_| !self.is_told.get());
+        if let Some(words) = words {
+            self.say(words, address);
+        }
+    }
+
+    /// Sends words to the SIP user, from an address or the gateway's own.
+    fn say(&self, words: &str, address: &str) {
         let Some(worker) = self.worker.upgrade() else { return };
         let jabber = self.jabber();
-        let Some(words) = jabber.config.words(text).filter(|_| !self.is_told.get()) else { return };
         let from = if address.is_empty() { jabber.config.registrar.as_str() } else { address };
         let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
         let ids =
             RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
         match text_message(from, &self.sip_id, words, ids) {
-            Ok(notice) => worker.deliver_by_default(notice.message, Sender::nobody(self.home())),
-            Err(error) => tracing::info!(%error, "a SIP user cannot be told"),
-        }
-    }
-
-    fn deliver(&self, message: AccountMessage) {
-        let Some(worker) = self.worker.upgrade() else { return };
-        let AccountMessage { stanza, from, prefix, may_bounce } = message;
-        let (tag, call_id) = (worker.shared.unique_id(), worker.shared.unique_id());
-        let ids =
-            RequestIds { tag: &tag, call_id: &call_id, cseq: 1, unix_time: clock::unix_time() };
-        let home = self.home();
-        let made = request_between(&stanza, &from, &self.sip_id, &prefix, ids, home.mapping());
-        match made {
-            Ok(Incoming::Request(request)) => {
-                worker.deliver_stanza(Arrival {
-                    request: *request,
-                    stanza,
-                    home,
-                    account: Some(self.sip_id.clone()),
-                    bounces: may_bounce,
-                    id: None,
-                });
+            Ok(notice) => {
+                let home = AccountHome::new(self.sip_id.clone(), &worker);
+                worker.deliver_by_default(notice.message, Sender::nobody(home));
             }
-            Ok(Incoming::Nothing(_) | Incoming::Error { .. }) => {}
-            Err(error) if may_bounce => home.return_error(&stanza, &error.stanza_error()),
-            Err(error) => tracing::info!(%error, "a message cannot be carried to SIP"),
+            Err(error) => tracing::info!(%error, "a SIP user cannot be told"),
         }
     }
 
@@ -249,14 +300,23 @@ impl Login {
 
     /// Keeps the stream for as long as it is wanted.
     async fn run(self: Rc<Self>) {
+        if let Some(bridge) = self.worker.upgrade().and_then(|worker| worker.bridge.clone()) {
+            // What the server brings at once must find the spool.
+            self.during(Box::pin(bridge.await_spool())).await;
+        }
         while self.is_on() && !self.is_stopping.get() {
             let stop = self.keep_online().await;
-            self.out.borrow_mut().clear();
+            self.give_back(true);
             if let Stop::Refused(text) = stop {
                 self.refuse(text);
             }
         }
         self.is_running.set(false);
+        if self.is_stopping.get()
+            && let Some(bridge) = self.worker.upgrade().and_then(|worker| worker.bridge.clone())
+        {
+            bridge.until_written().await;
+        }
         self.stopped.take();
         if let Some(worker) = self.worker.upgrade()
             && let Some(accounts) = &worker.accounts
@@ -282,15 +342,22 @@ impl Login {
                 return Stop::Closed;
             }
         };
-        let mut resumption = None;
+        let (mut resumption, mut alive) = (None, clock::now());
         loop {
+            if clock::now() > alive + RESUMABLE {
+                self.lose(resumption.take());
+            }
             if self.take_turn(before).await.is_break() {
                 break self.give_up(resumption, Stop::Closed);
             }
             let end = self.carry(&link, &mut resumption, before).await;
             self.turn.take();
+            if let Some(since) = self.ready_since.take() {
+                backoff.handle_ready(since);
+                alive = clock::now();
+            }
             self.machine.borrow_mut().handle_broken();
-            self.act();
+            self.give_back(false);
             let domain = &link.client.domain;
             match end {
                 ClientEnd::Local => break self.give_up(resumption, Stop::Closed),
@@ -362,9 +429,13 @@ impl Login {
 
     /// Nobody will go on with the old stream.
     fn give_up(&self, resumption: Option<Resumption>, stop: Stop) -> Stop {
+        self.lose(resumption);
+        stop
+    }
+
+    fn lose(&self, resumption: Option<Resumption>) {
         let lost = resumption.map(Resumption::give_up).unwrap_or_default();
         lost.into_iter().for_each(|token| self.handle_fate(token, false));
-        stop
     }
 
     /// Waits while too many others log in; breaks off when the stream is not wanted any more.
@@ -417,18 +488,16 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-fn tell(waiter: Waiter, verdict: Verdict) {
-    if let Some(waiter) = waiter {
-        // A script that is gone has told its sender that time was up.
-        let _ = waiter.send(verdict);
-    }
-}
-
 impl ClientCarried for Login {
     fn handle_ready(&self, jid: FullJid, is_resumed: bool) {
         tracing::debug!(domain = jid.domain().as_str(), is_resumed, "an account is online");
         self.turn.take();
         self.active.set(None);
+        self.ready_since.set(Some(clock::now()));
+        if !is_resumed {
+            self.session.set(self.session.get() + 1);
+            self.ack.set(None);
+        }
         self.machine.borrow_mut().handle_ready(clock::now(), jid, is_resumed);
         self.act();
         self.changed.notify_one();
@@ -436,6 +505,10 @@ impl ClientCarried for Login {
 
     fn handle_stanza(&self, stanza: Stanza) {
         super::rest::note_message();
+        self.bridge(|bridge| bridge.take_receipt(&stanza));
+        if self.take_error(&stanza) {
+            return;
+        }
         let is_taken = self.machine.borrow_mut().handle_stanza(clock::now(), &stanza);
         self.act();
         if !is_taken {
@@ -444,7 +517,7 @@ impl ClientCarried for Login {
                 uptime: clock::now().duration_since(self.started),
             };
             if let Some(reply) = responder().reply(&stanza, facts) {
-                self.push(None, reply);
+                self.reply(reply);
             }
         }
         self.changed.notify_one();
@@ -462,6 +535,15 @@ impl ClientCarried for Login {
         self.active.take()
     }
 
+    fn handle_ack_asked(&self, count: u32) {
+        let ack = Reply::Ack(self.sip_id.clone(), self.session.get(), count);
+        self.bridge(|bridge| bridge.reply_behind(ack));
+    }
+
+    fn poll_ack(&self) -> Option<u32> {
+        self.ack.take()
+    }
+
     fn poll_stanza(&self) -> Option<(Option<u64>, Vec<u8>)> {
         let mut out = self.out.borrow_mut();
         if out.is_empty() {
@@ -477,30 +559,5 @@ fn responder() -> Responder {
         features: Vec::new(),
         software: "sipjab".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-impl Home for Login {
-    fn mapping(&self) -> &Mapping {
-        &self.jabber().mapping
-    }
-
-    fn outbound_proxy(&self) -> Option<&str> {
-        self.jabber().config.proxy.as_deref()
-    }
-
-    fn reply(&self, bytes: Vec<u8>) {
-        self.push(None, bytes);
-    }
-
-    fn handle_undelivered(&self) {
-        if self.jabber().config.logout_on_undeliverable && self.is_on() {
-            let now = clock::now();
-            let wish = Wish::Offline;
-            self.handle_order(
-                now,
-                Order { wish, address: String::new(), deadline: now, waiter: None },
-            );
-        }
     }
 }

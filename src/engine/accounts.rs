@@ -10,14 +10,15 @@ use ahash::AHashMap;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::account::Login;
+use super::bridge::Waiter;
 use super::shared::Mail;
 use super::worker::Worker;
 use crate::clock;
 use crate::gateway::{AccountSettings, Mapping, Order, Text, Wish};
-use crate::modules::jabber::{Config, TlsName};
+use crate::modules::jabber::{Config, Reply, TlsName};
 use crate::net::tls::{TlsError, for_xmpp};
 use crate::net::xmpp::client::ClientLink;
-use crate::script::router::{AccountOrder, Verdict, Waiting};
+use crate::script::router::{AccountOrder, Promise, Verdict, Waiting};
 use crate::store::Store;
 use crate::store::users::{User, Users};
 use crate::xmpp::stream::client::{ClientConfig, Security};
@@ -95,6 +96,9 @@ impl Jabber {
         client.legacy_auth = config.legacy_auth;
         client.carbons = config.carbons;
         client.idle = config.ping_interval;
+        client.ping_timeout = client.ping_timeout.min(config.ping_interval);
+        client.keeps = true;
+        client.settles_late = config.reply() == Reply::Queued;
         ClientLink {
             host: config.jaddress.clone(),
             port: config.jport,
@@ -143,36 +147,77 @@ impl Accounts {
     pub(super) fn take(&self, ordered: Ordered) {
         let Some(worker) = self.worker.upgrade() else { return };
         let Some(jabber) = &worker.shared.jabber else { return };
-        let Ordered { order: AccountOrder { sip_id, wish, address, waits }, waiter } = ordered;
+        let Ordered { order, waiter } = ordered;
         let say = |waiter: oneshot::Sender<Verdict>, text: Text| {
             let (status, words) = text.status();
             // A script that is gone has told its sender that time was up.
             let _ = waiter.send(Verdict::new(status, words));
         };
-        let needs_stream = matches!(wish, Wish::Offline | Wish::Exit { .. });
-        let known = self.logins.borrow().get(&sip_id).cloned();
+        let needs_stream = matches!(order.wish, Wish::Offline | Wish::Exit { .. });
+        let known = self.login(&order.sip_id).filter(|login| login.is_on() || !needs_stream);
         let login = match known {
-            Some(login) if login.is_on() || !needs_stream => login,
-            _ if needs_stream => return say(waiter, Text::InfDisconnected),
-            _ if worker.shared.is_draining() || !jabber.take_place() => {
-                return say(waiter, Text::ErrJgwFull);
-            }
-            _ => {
-                let login = Login::new(&sip_id, self.worker.clone(), worker.shared.clone());
-                self.logins.borrow_mut().insert(sip_id, login.clone());
-                login
-            }
+            Some(login) => login,
+            None if needs_stream => return say(waiter, Text::InfDisconnected),
+            None => match self.new_login(&worker, jabber, &order.sip_id) {
+                Some(login) => login,
+                None => return say(waiter, Text::ErrJgwFull),
+            },
         };
-        let (waiter, patience) = match waits {
-            true => (Some(waiter), worker.shared.config.script.deadline * 9 / 10),
-            false => {
+        let (now, patience) = (clock::now(), worker.shared.config.script.deadline * 9 / 10);
+        let (waiter, patience) = match (order.promise, &order.message, &worker.bridge) {
+            (Promise::Queued, Some(_), Some(bridge)) => {
+                login.open();
+                return bridge.spool_written(order, waiter);
+            }
+            (Promise::Queued, ..) => {
                 // As above.
                 let _ = waiter.send(Verdict::new(202, "Accepted"));
-                (None, jabber.config.delay_time)
+                (Waiter::Nobody, jabber.config.delay_time)
             }
+            (promise, Some(message), Some(bridge)) if message.asks_receipt => {
+                match bridge.expect_of_order(&order, message, promise, (waiter, patience)) {
+                    Some(waiter) => (waiter, patience),
+                    None => return,
+                }
+            }
+            (Promise::HandedOver | Promise::Delivered, ..) => (Waiter::Script(waiter), patience),
         };
-        let now = clock::now();
+        let AccountOrder { wish, address, message, .. } = order;
+        let waiter = match &message {
+            Some(message) => login.expect(&message.id, waiter),
+            None => waiter,
+        };
         login.handle_order(now, Order { wish, address, deadline: now + patience, waiter });
+    }
+
+    /// A new account, unless there is no place for it.
+    fn new_login(&self, worker: &Rc<Worker>, jabber: &Jabber, sip_id: &str) -> Option<Rc<Login>> {
+        if worker.shared.is_draining() || !jabber.take_place() {
+            return None;
+        }
+        let login = Login::new(sip_id, self.worker.clone(), worker.shared.clone());
+        self.logins.borrow_mut().insert(sip_id.to_owned(), login.clone());
+        Some(login)
+    }
+
+    /// An account that is open, or was a moment ago.
+    pub(super) fn login(&self, sip_id: &str) -> Option<Rc<Login>> {
+        self.logins.borrow().get(sip_id).cloned()
+    }
+
+    /// An account whose stream takes stanzas.
+    pub(super) fn ready(&self, sip_id: &str) -> Option<Rc<Login>> {
+        self.login(sip_id).filter(|login| login.is_ready())
+    }
+
+    /// Opens an account for messages that wait for it; when there is no place they wait on.
+    pub(super) fn open(&self, sip_id: &str) {
+        let Some(worker) = self.worker.upgrade() else { return };
+        let Some(jabber) = &worker.shared.jabber else { return };
+        if let Some(login) = self.login(sip_id).or_else(|| self.new_login(&worker, jabber, sip_id))
+        {
+            login.open();
+        }
     }
 
     /// Forgets an account that is over.
@@ -188,6 +233,7 @@ impl Accounts {
 
     /// Looks again and again whether accounts that are online still may be, and whether others must.
     pub(super) async fn look_at_rows(self: Rc<Self>) {
+        let mut is_away = false;
         loop {
             let Some(worker) = self.worker.upgrade() else { return };
             let Some(jabber) = &worker.shared.jabber else { return };
@@ -195,27 +241,35 @@ impl Accounts {
                 self.bring_online(&worker, jabber).await;
             }
             tokio::time::sleep(self.sleep_time).await;
+            if let Some(bridge) = &worker.bridge {
+                bridge.open_streams();
+            }
             let all: Vec<_> = self.logins.borrow().values().cloned().collect();
             for some in all.chunks(AT_ONCE) {
-                self.look_at(jabber, some).await;
+                is_away = self.look_at(jabber, some, is_away).await;
             }
         }
     }
 
-    async fn look_at(&self, jabber: &Jabber, logins: &[Rc<Login>]) {
+    /// Closes the streams of those who have no row any more; is the store away?
+    async fn look_at(&self, jabber: &Jabber, logins: &[Rc<Login>], was_away: bool) -> bool {
         let open: Vec<_> = logins.iter().filter(|login| login.is_on()).collect();
         let ids: Vec<_> = open.iter().map(|login| login.sip_id().to_owned()).collect();
-        // A store that is away takes nobody's account.
-        if let Ok(rows) = jabber.users.find_all(&ids).await {
-            for login in open {
-                if !rows.get(login.sip_id()).is_some_and(|user| user.is_enabled) {
-                    login.refuse(Text::InfDisconnected);
-                }
+        let rows = jabber.users.find_all(&ids).await;
+        match &rows {
+            Ok(rows) => {
+                let may = |login: &Login| rows.get(login.sip_id()).is_some_and(|it| it.is_enabled);
+                let lost = open.into_iter().filter(|login| !may(login));
+                lost.for_each(|login| login.refuse(Text::InfDisconnected));
             }
+            // A store that is away takes nobody's account.
+            Err(error) if !was_away => tracing::warn!(%error, "accounts are not looked at"),
+            Err(_) => {}
         }
         for login in logins {
             self.forget(login.sip_id());
         }
+        rows.is_err()
     }
 
     /// Opens the accounts of ours that are not open.
@@ -235,7 +289,8 @@ impl Accounts {
             let is_known = self.logins.borrow().contains_key(&user.sip_id);
             if worker.owner_of(&user.sip_id) == worker.id && !is_known {
                 let (wish, address) = (Wish::Online, String::new());
-                let order = AccountOrder { sip_id: user.sip_id, wish, address, waits: false };
+                let (promise, message) = (Promise::Queued, None);
+                let order = AccountOrder { sip_id: user.sip_id, wish, address, promise, message };
                 let (waiter, _) = oneshot::channel();
                 self.take(Ordered { order, waiter });
             }
@@ -252,7 +307,7 @@ impl Accounts {
 
 impl Worker {
     /// The worker that has the account of a SIP user.
-    fn owner_of(&self, sip_id: &str) -> u16 {
+    pub(super) fn owner_of(&self, sip_id: &str) -> u16 {
         (self.shared.tags.hash_one(sip_id) % self.shared.mailboxes.len() as u64) as u16
     }
 

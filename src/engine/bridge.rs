@@ -1,27 +1,26 @@
-//! Between the SIP side and the stream of the XMPP component. It lives on the worker that has the stream.
+//! Between the SIP side and XMPP: the messages of a worker that are kept until their fate is known, and the stream of the
+//! component on the worker that has it.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::delivery::{Arrival, End, Home, Sender, going_down};
-use super::receipts::MAX_AWAITED;
+use super::receipts::{Context, MAX_AWAITED};
 use super::rest;
 use super::shared::{Sending, Shared};
-use super::spool::{Failure, Spool, tell};
+use super::spool::{Failure, Reply as Behind, Spool, tell};
 use super::worker::Worker;
 use crate::clock;
 use crate::gateway::ledger::Outcome;
 use crate::gateway::{
-    Awaited, Fate, Handover, Incoming, Mapping, MessageId, OutgoingRequest, OutgoingStanza,
-    OutgoingStanzaMeta, RequestIds, error_from_response, failure_from_error, message_from_stanza,
-    notice_from_error,
+    Awaited, Fate, Handover, Incoming, Mapping, MessageId, OutgoingStanza, OutgoingStanzaMeta,
+    RequestIds, error_from_response, failure_from_error, message_from_stanza, notice_from_error,
 };
-use crate::modules::xmpp::{Gateway, Reply};
+use crate::modules::xmpp::{Config, Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
 use crate::script::router::{Promise, Verdict};
 use crate::sip::Message;
@@ -32,8 +31,12 @@ use crate::xmpp::{Condition, Kind as StanzaKind, Stanza};
 
 /// Whom to tell of a stanza's fate.
 pub(super) enum Waiter {
+    /// Nobody.
+    Nobody,
     /// The script that waits.
     Script(oneshot::Sender<Verdict>),
+    /// The script that waits for what becomes of the stanza with this id; its account knows it.
+    Reply(String),
     /// The script that waits for the receipt of the stanza with this id.
     Receipt(String),
     /// The spool.
@@ -45,9 +48,11 @@ pub(crate) struct Bridge {
     worker: Weak<Worker>,
     this: Weak<Self>,
     pub(super) gateway: Gateway,
+    /// How messages of accounts are carried, where there are accounts.
+    pub(super) jabber: Option<Mapping>,
     pub(super) spool: Spool,
     /// Receipts that are awaited, with the requests that they are for.
-    pub(super) awaited: RefCell<Awaited<oneshot::Sender<Verdict>, Bytes>>,
+    pub(super) awaited: RefCell<Awaited<oneshot::Sender<Verdict>, Context>>,
     /// How long a script waits for a fate.
     pub(super) patience: Duration,
     responder: Responder,
@@ -60,10 +65,10 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// A bridge for the worker that has the stream.
+    /// The bridge of a worker.
     pub(super) fn new(worker: Weak<Worker>, shared: &Shared) -> Rc<Self> {
         let gateway = shared.xmpp.as_ref().map(|xmpp| xmpp.gateway.clone());
-        let gateway = gateway.expect("a worker has the stream only when there is one");
+        let gateway = gateway.unwrap_or_else(|| Gateway::from(Config::default()));
         let config = &gateway.config;
         // Whoever waits for the fate must hear it before the script's deadline.
         let timeout = match config.reply {
@@ -91,7 +96,8 @@ impl Bridge {
             handover: RefCell::new(handover),
             awaited: RefCell::new(Awaited::new(MAX_AWAITED, shared.config.spool.keep)),
             patience: timeout,
-            spool: Spool::new(&shared.config.spool, shared.spool.clone()),
+            spool: Spool::new(&shared.config.spool, shared.spool.clone(), &shared.held),
+            jabber: shared.jabber.as_ref().map(|jabber| jabber.mapping.clone()),
             wake: Rc::default(),
             closing: Notify::new(),
             closed: RefCell::default(),
@@ -99,10 +105,19 @@ impl Bridge {
         })
     }
 
-    /// Keeps the stream until it is told to close.
+    /// Keeps messages, and the stream when this worker has it, until it is told to close.
     pub(super) async fn run(self: Rc<Self>, shared: Arc<Shared>) {
         tokio::task::spawn_local(self.clone().keep_spool());
         tokio::task::spawn_local(self.clone().watch_spool());
+        match self.worker().is_some_and(|worker| worker.has_stream()) {
+            true => self.clone().keep_stream(&shared).await,
+            false => self.closing.notified().await,
+        }
+        self.until_written().await;
+        self.closed.take();
+    }
+
+    async fn keep_stream(self: Rc<Self>, shared: &Shared) {
         self.await_spool().await;
         let config = &self.gateway.config;
         let mut component =
@@ -120,7 +135,6 @@ impl Bridge {
         let carried = self.clone();
         let closed = async { self.closing.notified().await };
         run(link, shared.resolver.clone(), carried, self.wake.clone(), closed).await;
-        self.closed.take();
     }
 
     /// Closes the stream in order; drops `done` once that is done.
@@ -145,7 +159,8 @@ impl Bridge {
                 };
                 if stanza.asks_receipt {
                     // Without room for it the sender goes without a receipt.
-                    let _ = self.expect_receipt(&stanza, request.to_bytes(), None);
+                    let (id, context) = (stanza.id.clone(), request.to_bytes().into());
+                    let _ = self.expect_receipt(id, &stanza.to, context, None);
                 }
                 if let Err(Waiter::Script(waiter)) =
                     self.push_waiting(stanza, Waiter::Script(waiter))
@@ -176,15 +191,50 @@ impl Bridge {
         self.worker.upgrade()
     }
 
-    pub(super) fn reply_now(&self, bytes: Vec<u8>) {
+    pub(super) fn reply_now(&self, reply: Behind) {
+        let bytes = match reply {
+            Behind::Component(bytes) => bytes,
+            Behind::Account(account, bytes) => {
+                return self.login(&account).into_iter().for_each(|it| it.send(bytes.clone()));
+            }
+            Behind::Ack(account, session, count) => {
+                return self
+                    .login(&account)
+                    .into_iter()
+                    .for_each(|it| it.acknowledge(session, count));
+            }
+        };
         if !self.handover.borrow_mut().push_reply(bytes) {
             tracing::warn!("a reply to an XMPP user was dropped: too many wait");
         }
         self.wake.notify_one();
     }
 
+    /// Takes what a delivery of a message has come to whose sender is told in the words of `mapping`.
+    pub(super) fn conclude_delivery(&self, id: MessageId, end: End, mapping: &Mapping) {
+        match end {
+            End::Response { code, reason, contact } => {
+                self.conclude_sip(id, (code, &reason, contact.as_deref()), mapping);
+            }
+            End::Answered => self.conclude(id, Outcome::HandedOver, None),
+            End::Dropped => self.conclude(id, Outcome::Failed, Some(Failure::dropped())),
+            End::Refused(error) => {
+                self.conclude(id, Outcome::Failed, Some(Failure::of_stanza(error)));
+            }
+            End::Unsent if self.spool.is_durable() => {
+                self.conclude(id, Outcome::Unsent, None);
+            }
+            End::Unsent => self.conclude_delivery(id, End::Refused(going_down()), mapping),
+        }
+    }
+
     /// Takes what has become of a MESSAGE of the spool.
-    fn conclude_sip(&self, id: MessageId, code: u16, reason: &str, contact: Option<&str>) {
+    fn conclude_sip(
+        &self,
+        id: MessageId,
+        (code, reason, contact): (u16, &str, Option<&str>),
+        mapping: &Mapping,
+    ) {
         let is_again = self.spool.ledger.borrow().attempts(id) > 1;
         let outcome = match code {
             // RFC 3428 §7: somebody else will deliver it.
@@ -195,14 +245,14 @@ impl Bridge {
             408 | 503 | 504 => Outcome::OutOfReach,
             _ => Outcome::Failed,
         };
-        let error = error_from_response(code, reason, contact, &self.gateway.mapping);
+        let error = error_from_response(code, reason, contact, mapping);
         self.conclude(id, outcome, Some(Failure::new(code, reason).with_error(error)));
     }
 
     /// Delivers a report of the spool.
-    pub(super) fn deliver_report(&self, message: Message, id: MessageId) {
+    pub(super) fn deliver_report(&self, message: Message, id: MessageId, home: Rc<dyn Home>) {
         if let Some(worker) = self.worker() {
-            let sender = Sender { id: Some(id), ..Sender::nobody(self.home()) };
+            let sender = Sender { id: Some(id), ..Sender::nobody(home) };
             worker.deliver_by_default(message, sender);
         }
     }
@@ -218,13 +268,14 @@ impl Bridge {
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             // What is of no use later is not kept.
             Ok(Incoming::Request(request)) if request.is_transient => {
-                self.deliver_arrival(*request, stanza, None);
+                let home = self.home();
+                self.deliver_arrival(Arrival::of_component(*request, stanza, home, None));
             }
             Ok(Incoming::Request(request)) => self.spool_stanza(id, &stanza, *request),
             Ok(Incoming::Error { error, id: about }) => {
                 let about = about.as_deref().and_then(MessageId::of_stanza_id).unwrap_or(id);
                 match notice_from_error(&stanza, &error, ids, &self.gateway.mapping) {
-                    Ok(notice) => self.spool_notice(MessageId::of_report(about), &notice),
+                    Ok(notice) => self.spool_notice(MessageId::of_report(about), &notice, None),
                     Err(error) => {
                         tracing::info!(%error, "a failure cannot be told to its SIP user");
                     }
@@ -236,21 +287,14 @@ impl Bridge {
     }
 
     /// Takes a message on its way to SIP.
-    pub(super) fn deliver_arrival(
-        &self,
-        request: OutgoingRequest,
-        stanza: Stanza,
-        id: Option<MessageId>,
-    ) {
+    pub(super) fn deliver_arrival(&self, arrival: Arrival) {
         if let Some(worker) = self.worker() {
-            let home = self.home();
-            let (account, bounces) = (None, true);
-            worker.deliver_stanza(Arrival { request, stanza, home, account, bounces, id });
+            worker.deliver_stanza(arrival);
         }
     }
 
     /// Ourselves, as what stanzas come from.
-    fn home(&self) -> Rc<dyn Home> {
+    pub(super) fn home(&self) -> Rc<dyn Home> {
         self.this.upgrade().expect("whoever calls a bridge holds it")
     }
 
@@ -260,6 +304,7 @@ impl Bridge {
             let fate = self.handover.borrow_mut().poll_fate();
             let Some((waiter, stanza, fate)) = fate else { return };
             let waiter = match waiter {
+                Waiter::Nobody | Waiter::Reply(_) => None,
                 Waiter::Script(waiter) => Some(waiter),
                 Waiter::Receipt(id) if fate == Fate::HandedOver => {
                     self.awaited.borrow_mut().handle_handed_over(&id);
@@ -322,20 +367,7 @@ impl Home for Bridge {
     }
 
     fn conclude(&self, id: MessageId, end: End) {
-        match end {
-            End::Response { code, reason, contact } => {
-                self.conclude_sip(id, code, &reason, contact.as_deref());
-            }
-            End::Answered => Bridge::conclude(self, id, Outcome::HandedOver, None),
-            End::Dropped => Bridge::conclude(self, id, Outcome::Failed, Some(Failure::dropped())),
-            End::Refused(error) => {
-                Bridge::conclude(self, id, Outcome::Failed, Some(Failure::of_stanza(error)));
-            }
-            End::Unsent if self.spool.is_durable() => {
-                Bridge::conclude(self, id, Outcome::Unsent, None);
-            }
-            End::Unsent => Home::conclude(self, id, End::Refused(going_down())),
-        }
+        self.conclude_delivery(id, end, &self.gateway.mapping);
     }
 }
 

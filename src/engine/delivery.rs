@@ -108,6 +108,18 @@ pub(crate) struct Arrival {
     pub(super) id: Option<MessageId>,
 }
 
+impl Arrival {
+    /// A message that has come to the component.
+    pub(super) fn of_component(
+        request: OutgoingRequest,
+        stanza: Stanza,
+        home: Rc<dyn Home>,
+        id: Option<MessageId>,
+    ) -> Self {
+        Self { request, stanza, home, account: None, bounces: true, id }
+    }
+}
+
 /// A message on its way to one or more contacts.
 pub(crate) struct Origin {
     sender: Sender,

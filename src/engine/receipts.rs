@@ -1,6 +1,7 @@
 //! Receipts of XMPP users: told to the script that waits for one, and to the SIP user who asked for it.
 
-use std::time::Instant;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -10,14 +11,28 @@ use super::shared::Sending;
 use super::spool::tell;
 use crate::clock;
 use crate::gateway::{
-    Asked, Disposition, End, MessageId, OutgoingStanza, Receipt, RequestIds, receipt_to_sender,
+    Asked, Disposition, End, MessageId, Receipt, RequestIds, Wish, receipt_to_sender,
 };
-use crate::script::router::Verdict;
+use crate::script::router::{AccountOrder, OrderedMessage, Promise, Verdict};
 use crate::sip::Message;
-use crate::xmpp::Stanza;
+use crate::xmpp::{Jid, Stanza};
 
 /// Receipts that are awaited at a time.
 pub(super) const MAX_AWAITED: usize = 100_000;
+
+/// What a receipt is told by.
+pub(super) struct Context {
+    /// The message that it is for.
+    pub(super) request: Bytes,
+    /// The account that the message left from, if it was one.
+    pub(super) account: Option<Rc<str>>,
+}
+
+impl From<Bytes> for Context {
+    fn from(request: Bytes) -> Self {
+        Self { request, account: None }
+    }
+}
 
 impl Bridge {
     /// Takes a stanza whose sender hears 200 once the recipient's own device has it.
@@ -25,26 +40,56 @@ impl Bridge {
         let Sending { stanza, request, waiter, .. } = sending;
         let id = stanza.id.clone();
         let patience = waiter.map(|waiter| (waiter, self.patience));
-        if let Err(waiter) = self.expect_receipt(&stanza, request.to_bytes(), patience) {
+        if let Err(waiter) =
+            self.expect_receipt(id.clone(), &stanza.to, request.to_bytes().into(), patience)
+        {
             return tell(waiter, Verdict::new(503, "The Gateway Is Full"));
         }
         if self.push_waiting(stanza, Waiter::Receipt(id.clone())).is_err() {
             let waiter = self.awaited.borrow_mut().handle_failed(&id);
             tell(waiter, Verdict::new(503, "The Gateway Is Full"));
         }
-        self.spool.notice_deadline();
+    }
+
+    /// Awaits the receipt that the message of an account asks for. Gives whom to tell of its fate; nobody, when too many
+    /// are awaited.
+    pub(super) fn expect_of_order(
+        &self,
+        order: &AccountOrder,
+        message: &OrderedMessage,
+        promise: Promise,
+        (waiter, patience): (oneshot::Sender<Verdict>, Duration),
+    ) -> Option<Waiter> {
+        let Wish::Send { to, .. } = &order.wish else { return Some(Waiter::Script(waiter)) };
+        let account = Some(Rc::from(&*order.sip_id));
+        let context = Context { request: message.request.to_bytes(), account };
+        if promise != Promise::Delivered {
+            // Without room for it the sender goes without a receipt.
+            let _ = self.expect_receipt(message.id.clone(), to, context, None);
+            return Some(Waiter::Script(waiter));
+        }
+        match self.expect_receipt(message.id.clone(), to, context, Some((waiter, patience))) {
+            Ok(()) => Some(Waiter::Receipt(message.id.clone())),
+            Err(waiter) => {
+                tell(waiter, Verdict::new(503, "The Gateway Is Full"));
+                None
+            }
+        }
     }
 
     /// Awaits the receipt that a stanza asks for. Gives the waiter back when too many are awaited.
     pub(super) fn expect_receipt(
         &self,
-        stanza: &OutgoingStanza,
-        request: Bytes,
-        waiter: Option<(oneshot::Sender<Verdict>, std::time::Duration)>,
+        stanza_id: String,
+        to: &Jid,
+        context: Context,
+        waiter: Option<(oneshot::Sender<Verdict>, Duration)>,
     ) -> Result<(), Option<oneshot::Sender<Verdict>>> {
-        let recipient = stanza.to.to_bare().to_string();
-        let mut awaited = self.awaited.borrow_mut();
-        awaited.expect(clock::now(), stanza.id.clone(), recipient, request, waiter)
+        let recipient = to.to_bare().to_string();
+        let expected =
+            self.awaited.borrow_mut().expect(clock::now(), stanza_id, recipient, context, waiter);
+        self.spool.notice_deadline();
+        expected
     }
 
     /// Takes a receipt, if the stanza is one that is awaited.
@@ -54,7 +99,7 @@ impl Bridge {
         let id = &receipt.message_id;
         let sender = sender.to_bare().to_string();
         let taken = self.awaited.borrow_mut().handle_receipt(id, &sender);
-        let Some((request, waiter)) = taken else { return };
+        let Some((Context { request, account }, waiter)) = taken else { return };
         tell(waiter, Verdict::new(200, "OK"));
         if let Some(id) = MessageId::of_stanza_id(id) {
             self.spool.handle_receipt(id);
@@ -62,7 +107,8 @@ impl Bridge {
         let request = Message::parse(request).ok();
         let asked = request.as_ref().and_then(Asked::of_request).filter(|asked| asked.delivered);
         if let (Some(request), Some(asked)) = (request, asked) {
-            self.confirm(MessageId::of_receipt(id), &request, &asked, Disposition::Delivered);
+            let id = MessageId::of_receipt(id);
+            self.confirm(id, &request, &asked, Disposition::Delivered, account.as_deref());
         }
     }
 
@@ -73,12 +119,13 @@ impl Bridge {
         request: &Message,
         asked: &Asked,
         disposition: Disposition,
+        account: Option<&str>,
     ) {
         let word = id.to_string();
         let unix_time = clock::unix_time();
         let ids = RequestIds { tag: &word[..16], call_id: &word, cseq: 1, unix_time };
         match receipt_to_sender(request, asked, disposition, ids) {
-            Ok(receipt) => self.spool_notice(id, &receipt),
+            Ok(receipt) => self.spool_notice(id, &receipt, account),
             Err(error) => tracing::info!(%error, "a receipt cannot be told to its SIP user"),
         }
     }

@@ -168,15 +168,26 @@ impl Router for Worker {
     }
 
     fn message_fate(&self, id: MessageId) -> Waiting<Option<State>> {
-        if let Some(bridge) = &self.bridge {
-            return Box::pin(ready(bridge.spool.state(id)));
+        let own = self.bridge.as_ref().and_then(|bridge| bridge.spool.state(id));
+        if own.is_some() {
+            return Box::pin(ready(own));
         }
-        let (sender, answer) = oneshot::channel();
-        if let Some(xmpp) = &self.shared.xmpp {
+        let ask = |mailbox: &tokio::sync::mpsc::Sender<Mail>| {
+            let (sender, answer) = oneshot::channel();
             // A worker that is full drops the question, which is an answer too.
-            let _ = self.shared.mailboxes[xmpp.worker].try_send(Mail::Fate(id, sender));
-        }
-        Box::pin(async { answer.await.ok().flatten() })
+            let _ = mailbox.try_send(Mail::Fate(id, sender));
+            answer
+        };
+        let others = self.shared.mailboxes.iter().enumerate();
+        let others = others.filter(|(worker, _)| *worker != usize::from(self.id));
+        let answers: Vec<_> = others.map(|(_, mailbox)| ask(mailbox)).collect();
+        Box::pin(async {
+            let mut state = None;
+            for answer in answers {
+                state = state.or(answer.await.ok().flatten());
+            }
+            state
+        })
     }
 
     fn order_account(&self, order: AccountOrder) -> Waiting<Verdict> {
@@ -306,7 +317,7 @@ impl Worker {
 
     /// Brings a stanza to the worker that has the stream; false when there is no room.
     fn queue_stanza(&self, sending: Sending) -> bool {
-        if let Some(bridge) = &self.bridge {
+        if let Some(bridge) = self.bridge.as_ref().filter(|_| self.has_stream()) {
             bridge.take(sending);
             return true;
         }

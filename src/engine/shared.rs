@@ -12,7 +12,7 @@ use super::owners::Owners;
 use super::refusals::Refusals;
 use super::registrar::Locations;
 use crate::config::Config;
-use crate::gateway::ledger::State;
+use crate::gateway::ledger::{Held, State};
 use crate::gateway::{MessageId, OutgoingStanza};
 use crate::modules::xmpp::Gateway;
 use crate::net::dns::Resolver;
@@ -85,6 +85,8 @@ pub struct Shared {
     pub xmpp: Option<Attached>,
     /// Where accepted messages are kept; without it, in memory.
     pub spool: Option<Store>,
+    /// How much all workers keep.
+    pub held: Arc<Held>,
     /// The accounts of SIP users.
     pub jabber: Option<Jabber>,
     /// Where we listen, ports as they are.
@@ -108,6 +110,11 @@ impl Shared {
     pub fn unique_id(&self) -> String {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         format!("{:x}{:x}", self.tags.hash_one((self.run, serial)), serial)
+    }
+
+    /// Does this worker have the component's stream?
+    pub(super) fn has_stream(&self, worker: u16) -> bool {
+        self.xmpp.as_ref().is_some_and(|xmpp| xmpp.worker == usize::from(worker))
     }
 
     /// No new work is taken.

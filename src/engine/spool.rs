@@ -2,6 +2,7 @@
 //! they fail. [`Ledger`] decides; this stores what it has decided, and does it.
 
 mod accept;
+mod accounts;
 mod journal;
 mod report;
 mod restore;
@@ -9,17 +10,19 @@ mod row;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use super::bridge::{Bridge, Waiter};
+use super::delivery::Arrival;
 use crate::clock;
 use crate::config::{SpoolConfig, Uncertain};
-use crate::gateway::ledger::{Bounds, Ledger, Next, Outcome, Policy, Side, State};
+use crate::gateway::ledger::{Bounds, Held, Ledger, Next, Outcome, Policy, Side, State};
 use crate::gateway::{
-    Incoming, MessageId, Outgoing, OutgoingRequest, OutgoingStanza, RequestIds,
+    AccountStanza, Incoming, MessageId, Outgoing, OutgoingRequest, OutgoingStanza, RequestIds,
     message_from_stanza, stanza_from_message,
 };
 use crate::script::router::Verdict;
@@ -27,10 +30,10 @@ use crate::sip::Message;
 use crate::store::Store;
 use crate::xmpp::ns::ContentNamespace;
 use crate::xmpp::{Condition, Stanza, StanzaError};
+pub(crate) use journal::Reply;
 use journal::Step;
 pub(crate) use report::Failure;
-use row::Change;
-pub(crate) use row::Kind;
+use row::{Change, Kind, Way, What};
 pub use row::{SPOOL, Told};
 
 /// Messages whose hand-over to XMPP is awaited: as many as may be uncertain when the stream breaks.
@@ -48,7 +51,9 @@ const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// A message.
 pub(super) struct Load {
     kind: Kind,
-    /// As it is stored: a request or a stanza.
+    /// Whose messages it keeps its order with.
+    lane: Arc<str>,
+    /// As it is stored: a request or a stanza, with lines about it where an account has it.
     bytes: Bytes,
     /// What it has become, for the first attempt.
     made: Option<Made>,
@@ -59,6 +64,7 @@ pub(super) struct Load {
 /// What a message has become on the other side.
 enum Made {
     Stanza(OutgoingStanza),
+    OfAccount(AccountStanza),
     Request(Box<(OutgoingRequest, Stanza)>),
 }
 
@@ -71,6 +77,8 @@ pub(super) struct Spool {
     /// Steps that are being written.
     writing: Cell<usize>,
     has_steps: Notify,
+    /// Some steps are written.
+    written: Notify,
     deadline_changed: Notify,
     /// What the store has kept is known.
     is_restored: Cell<bool>,
@@ -80,7 +88,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    pub(super) fn new(config: &SpoolConfig, store: Option<Store>) -> Self {
+    pub(super) fn new(config: &SpoolConfig, store: Option<Store>, held: &Arc<Held>) -> Self {
         let policy = Policy {
             attempts: config.attempts,
             first_wait: config.retry_after,
@@ -95,13 +103,14 @@ impl Spool {
             sip_window: SIP_WINDOW,
         };
         Self {
-            ledger: RefCell::new(Ledger::new(policy, bounds)),
+            ledger: RefCell::new(Ledger::new(policy, bounds).sharing(held.clone())),
             config: config.clone(),
             is_restored: Cell::new(store.is_none()),
             store,
             steps: RefCell::default(),
             writing: Cell::new(0),
             has_steps: Notify::new(),
+            written: Notify::new(),
             deadline_changed: Notify::new(),
             restored: Notify::new(),
             is_store_away: Cell::new(false),
@@ -110,10 +119,14 @@ impl Spool {
 
     /// Is nothing under way, and everything written? What waits is there after a restart.
     pub(super) fn is_idle(&self) -> bool {
-        let is_written = self.writing.get() == 0 && self.steps.borrow().is_empty();
+        let is_written = self.is_written();
         let ledger = self.ledger.borrow();
         let may_wait = self.store.is_some() || ledger.is_empty();
         is_written && ledger.under_way() == 0 && may_wait
+    }
+
+    fn is_written(&self) -> bool {
+        self.writing.get() == 0 && self.steps.borrow().is_empty()
     }
 
     /// Does what waits outlive this process?
@@ -182,6 +195,7 @@ impl Bridge {
                 _ => Ok(()),
             };
             self.spool.writing.set(0);
+            self.spool.written.notify_waiters();
             match written {
                 Ok(()) => self.handle_written(steps),
                 Err(error) => {
@@ -198,7 +212,7 @@ impl Bridge {
             match step {
                 Step::Insert(row) => self.handle_stored(row.id),
                 Step::Begin(id, _) => self.begin(id),
-                Step::Reply(bytes) => self.reply_now(bytes),
+                Step::Reply(reply) => self.reply_now(reply),
                 Step::Change(..) | Step::Delete(_) => {}
             }
         }
@@ -208,13 +222,18 @@ impl Bridge {
     fn handle_stored(&self, id: MessageId) {
         let mut ledger = self.spool.ledger.borrow_mut();
         let begins = ledger.handle_stored(id);
-        let waiters = ledger.get_mut(id).map(|load| std::mem::take(&mut load.waiters));
+        let load = ledger.get_mut(id);
+        let account = load.as_ref().filter(|load| load.kind.side() == Side::Account);
+        let account = account.map(|load| load.lane.clone());
+        let waiters = load.map(|load| std::mem::take(&mut load.waiters));
         drop(ledger);
         for waiter in waiters.into_iter().flatten() {
             tell(Some(waiter), Verdict::new(202, "Accepted"));
         }
         if begins {
             self.begin(id);
+        } else if let Some(account) = account {
+            self.open_stream(&account);
         }
     }
 
@@ -232,7 +251,7 @@ impl Bridge {
                     // It may have been written all the same.
                     owed.push(Step::Delete(row.id));
                 }
-                Step::Reply(bytes) => self.reply_now(bytes),
+                Step::Reply(reply) => self.reply_now(reply),
                 Step::Begin(..) | Step::Change(..) | Step::Delete(_) => {}
             }
         }
@@ -245,25 +264,35 @@ impl Bridge {
     fn refuse(&self, id: MessageId) {
         let refused = self.spool.ledger.borrow_mut().handle_refused(id);
         let Some(load) = refused else { return };
-        for waiter in load.waiters {
+        let Load { kind, bytes, lane, waiters, .. } = load;
+        for waiter in waiters {
             tell(Some(waiter), not_kept("The Spool Is Away"));
         }
-        if let (Kind::Stanza, Some(stanza)) = (load.kind, parsed(&load.bytes)) {
-            let error = StanzaError::from(Condition::ResourceConstraint);
-            let error = error.with_text("the message could not be kept");
+        let error = StanzaError::from(Condition::ResourceConstraint);
+        let error = error.with_text("the message could not be kept");
+        match (kind.what, kind.way) {
             // At once, so that no answer to a later ping overtakes it.
-            if let Some(reply) = error.reply_to(&stanza) {
-                self.reply_now(reply);
+            (What::Stanza, Way::Component) => {
+                if let Some(reply) = parsed(&bytes).and_then(|it| error.reply_to(&it)) {
+                    self.reply_now(Reply::Component(reply));
+                }
             }
+            (What::Stanza, Way::Account) => self.refuse_received(id, &lane, &bytes, &error),
+            _ => {}
         }
     }
 
     /// Sends a reply to an XMPP user behind what he has sent before: once that is stored.
     pub(super) fn reply(&self, bytes: Vec<u8>) {
+        self.reply_behind(Reply::Component(bytes));
+    }
+
+    /// Says something to the XMPP side behind what it has sent before: once that is stored.
+    pub(super) fn reply_behind(&self, reply: Reply) {
         let waiting = self.spool.steps.borrow().len();
         match self.spool.writing.get() + waiting {
-            0 => self.reply_now(bytes),
-            _ if waiting < MAX_STEPS => self.spool.step(Step::Reply(bytes)),
+            0 => self.reply_now(reply),
+            _ if waiting < MAX_STEPS => self.spool.step(Step::Reply(reply)),
             _ => tracing::warn!("a reply to an XMPP user was dropped: the spool is slow"),
         }
     }
@@ -290,18 +319,42 @@ impl Bridge {
         let mut ledger = self.spool.ledger.borrow_mut();
         let Some(load) = ledger.get_mut(id) else { return };
         let (kind, bytes, made) = (load.kind, load.bytes.clone(), load.made.take());
+        let lane = load.lane.clone();
         drop(ledger);
-        match kind {
-            Kind::Request => self.begin_request(id, bytes, made),
-            Kind::Stanza => self.begin_stanza(id, &bytes, made),
-            Kind::SipReport => match Message::parse(bytes) {
-                Ok(message) => self.deliver_report(message, id),
-                Err(_) => self.conclude(id, Outcome::Failed, Some(Failure::unreadable())),
+        match (kind.what, kind.way) {
+            (_, Way::Account) if self.jabber.is_none() => {
+                let failure = Failure::new(503, "there are no accounts any more");
+                self.conclude(id, Outcome::Failed, Some(failure));
+            }
+            (What::Request, Way::Component) => self.begin_request(id, bytes, made),
+            (What::Stanza, Way::Component) => self.begin_stanza(id, &bytes, made),
+            (What::SipReport, way) => match (Message::parse(bytes), way) {
+                (Ok(message), Way::Component) => self.deliver_report(message, id, self.home()),
+                (Ok(message), Way::Account) => {
+                    self.deliver_report(message, id, self.account_home(&lane));
+                }
+                (Err(_), _) => self.conclude(id, Outcome::Failed, Some(Failure::unreadable())),
             },
-            Kind::XmppReport => match parsed(&bytes).and_then(|it| addressed(&it, id)) {
-                Some(stanza) => self.push_stanza(id, stanza),
-                None => self.conclude(id, Outcome::Failed, Some(Failure::unreadable())),
-            },
+            (What::XmppReport, Way::Component) => {
+                match parsed(&bytes).and_then(|it| addressed(&it, id)) {
+                    Some(stanza) => self.push_stanza(id, stanza),
+                    None => self.conclude(id, Outcome::Failed, Some(Failure::unreadable())),
+                }
+            }
+            (What::Request, Way::Account) => self.begin_written(id, &lane, bytes, made),
+            (What::Stanza, Way::Account) => self.begin_received(id, &lane, &bytes, made),
+            (What::XmppReport, Way::Account) => self.begin_account_report(id, &lane, &bytes),
+        }
+    }
+
+    /// Waits until everything is written.
+    pub(super) async fn until_written(&self) {
+        loop {
+            let written = self.spool.written.notified();
+            if self.spool.is_written() {
+                return;
+            }
+            written.await;
         }
     }
 
@@ -325,7 +378,7 @@ impl Bridge {
     fn push_request(&self, id: MessageId, stanza: OutgoingStanza, request: Bytes) {
         if stanza.asks_receipt {
             // Without room for it the sender goes without a receipt.
-            let _ = self.expect_receipt(&stanza, request, None);
+            let _ = self.expect_receipt(stanza.id.clone(), &stanza.to, request.into(), None);
         }
         self.push_stanza(id, stanza);
     }
@@ -341,7 +394,12 @@ impl Bridge {
     fn begin_stanza(&self, id: MessageId, bytes: &Bytes, made: Option<Made>) {
         if let Some(Made::Request(made)) = made {
             let (request, stanza) = *made;
-            return self.deliver_arrival(request, stanza, Some(id));
+            return self.deliver_arrival(Arrival::of_component(
+                request,
+                stanza,
+                self.home(),
+                Some(id),
+            ));
         }
         let Some(stanza) = parsed(bytes) else {
             return self.conclude(id, Outcome::Failed, Some(Failure::unreadable()));
@@ -352,7 +410,8 @@ impl Bridge {
         let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             Ok(Incoming::Request(request)) => {
-                self.deliver_arrival(*request, stanza, Some(id));
+                let home = self.home();
+                self.deliver_arrival(Arrival::of_component(*request, stanza, home, Some(id)));
             }
             Ok(_) => self.conclude(id, Outcome::HandedOver, None),
             Err(error) => {
@@ -450,6 +509,11 @@ async fn until(deadline: Option<Instant>) {
 /// A stanza as it was stored.
 fn parsed(bytes: &[u8]) -> Option<Stanza> {
     Stanza::parse(std::str::from_utf8(bytes).ok()?, ContentNamespace::Component).ok()
+}
+
+/// A stanza of an account as it was stored.
+fn on_account(bytes: &[u8]) -> Option<Stanza> {
+    Stanza::parse(std::str::from_utf8(bytes).ok()?, ContentNamespace::Client).ok()
 }
 
 /// A stanza of ours that was stored, with an id of our own for the one who awaits its hand-over.

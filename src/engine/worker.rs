@@ -58,6 +58,7 @@ pub struct Worker {
     pub(super) udp: Vec<UdpPort>,
     pub(super) script: Script,
     pub(super) table: RefCell<Table<Served, Sent>>,
+    /// What is kept for XMPP and from there.
     pub(super) bridge: Option<Rc<Bridge>>,
     /// The accounts that this worker has the streams of.
     pub(super) accounts: Option<Rc<Accounts>>,
@@ -86,13 +87,13 @@ impl Worker {
         let timings = Timings::new(timers.t1, timers.t2, timers.t4).with_timer_c(timers.timer_c);
         let limit = sip.limits.max_transactions;
         let table = Table::new(now, id, shared.mint.clone(), timings, limit);
-        let has_stream = shared.xmpp.as_ref().is_some_and(|xmpp| xmpp.worker == usize::from(id));
+        let keeps = shared.has_stream(id) || shared.jabber.is_some();
         Rc::new_cyclic(|this| Self {
             id,
             udp,
             script,
             table: RefCell::new(table),
-            bridge: has_stream.then(|| Bridge::new(this.clone(), &shared)),
+            bridge: keeps.then(|| Bridge::new(this.clone(), &shared)),
             accounts: shared.jabber.as_ref().map(|jabber| Accounts::new(this.clone(), jabber)),
             deliveries: Deliveries::default(),
             dead: RefCell::new(DeadList::new(MAX_DEAD)),
@@ -104,6 +105,11 @@ impl Worker {
             this: this.clone(),
             shared,
         })
+    }
+
+    /// Does this worker have the component's stream?
+    pub(super) fn has_stream(&self) -> bool {
+        self.shared.has_stream(self.id)
     }
 
     /// Ourselves, to be kept by a task.

@@ -1,6 +1,7 @@
 //! What one account does on its stream: messages both ways, rooms, transports, and when it goes.
 
 mod incoming;
+mod parcel;
 mod rooms;
 mod texts;
 
@@ -14,6 +15,8 @@ use self::rooms::Room;
 use super::Ser;
 use crate::xmpp::{FullJid, Jid, Stanza};
 
+pub use incoming::error_words;
+pub use parcel::{Received, Written};
 pub use texts::Text;
 
 /// A user who has done nothing for so long is not there, as far as the Jabber server needs to know (XEP-0352).
@@ -149,6 +152,8 @@ pub struct Account<W> {
     quiet_at: Option<Instant>,
     /// What the server knows of that.
     is_active: bool,
+    /// Something that is kept elsewhere waits for the stream, so that it is not given up.
+    is_awaited: bool,
     actions: VecDeque<Action<W>>,
 }
 
@@ -177,6 +182,7 @@ impl<W> Account<W> {
             expires: None,
             quiet_at: None,
             is_active: true,
+            is_awaited: false,
             actions: VecDeque::new(),
         }
     }
@@ -240,6 +246,7 @@ impl<W> Account<W> {
     /// Tells that the stream is ready; a resumed one is as it was.
     pub fn handle_ready(&mut self, now: Instant, jid: FullJid, is_resumed: bool) {
         self.link = Link::Ready;
+        self.is_awaited = false;
         self.jid = Some(jid);
         self.stay(now);
         // What each stream begins with, also a resumed one.
@@ -260,12 +267,39 @@ impl<W> Account<W> {
         }
     }
 
-    /// Tells that no stream comes about: everything that waits fails, once with this text.
-    pub fn handle_refused(&mut self, text: Text) {
+    /// Opens the stream, and keeps it open, for what waits elsewhere.
+    pub fn open(&mut self, now: Instant) {
+        self.stay(now);
+        self.is_awaited |= self.link != Link::Ready;
+        self.connect();
+    }
+
+    /// Takes orders back that are not fulfilled yet, to be given anew.
+    pub fn withdraw(&mut self, is_meant: impl Fn(&W) -> bool) -> Vec<W> {
+        let (withdrawn, kept) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|it| is_meant(&it.waiter));
+        self.waiting = kept;
+        let withdrawn: VecDeque<Order<W>> = withdrawn;
+        withdrawn.into_iter().map(|order| order.waiter).collect()
+    }
+
+    /// Who is told of a stanza's fate.
+    pub fn waiter(&self, token: u64) -> Option<&W> {
+        self.sent.get(&token).map(|(waiter, _)| waiter)
+    }
+
+    /// Tells that a stanza never left: gives back whom that concerns.
+    pub fn handle_unsent(&mut self, token: u64) -> Option<W> {
+        self.sent.remove(&token).map(|(waiter, _)| waiter)
+    }
+
+    /// Tells that no stream comes about: everything that waits fails, once with this text. `is_told` says that the user
+    /// hears it anyway.
+    pub fn handle_refused(&mut self, text: Text, is_told: bool) {
         if !self.is_on() {
             return;
         }
-        let had_orders = !self.waiting.is_empty();
+        let had_orders = is_told || !self.waiting.is_empty();
         self.go(None);
         while let Some(order) = self.waiting.pop_front() {
             self.fail(order, text);
@@ -296,7 +330,7 @@ impl<W> Account<W> {
     pub fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.iter().map(|order| order.deadline);
         let joining = self.rooms.values().filter_map(Room::deadline);
-        let expires = self.expires.filter(|_| self.is_on());
+        let expires = self.expires.filter(|_| self.is_on() && !self.is_awaited);
         waiting.chain(joining).chain(expires).chain(self.quiet_at).min()
     }
 
@@ -316,7 +350,8 @@ impl<W> Account<W> {
             self.quiet_at = None;
             self.tell_activity();
         }
-        if self.is_on() && self.expires.is_some_and(|at| at <= now) && self.waiting.is_empty() {
+        let is_over = self.expires.is_some_and(|at| at <= now) && self.waiting.is_empty();
+        if self.is_on() && is_over && !self.is_awaited {
             self.go(Some(Text::InfJoffline));
         }
     }
@@ -346,6 +381,7 @@ impl<W> Account<W> {
         }
         self.link = Link::Off;
         self.expires = None;
+        self.is_awaited = false;
         for (_, room) in std::mem::take(&mut self.rooms) {
             if let Some(order) = room.into_order() {
                 self.fail(order, Text::ErrJoinJconf);

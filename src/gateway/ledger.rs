@@ -4,6 +4,7 @@
 //! became of those before. It keeps the order per recipient, bounds what waits, and takes no message twice. Whoever
 //! drives it stores each step before the next one is taken.
 
+mod held;
 mod id;
 mod lane;
 mod state;
@@ -13,8 +14,9 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 
+pub use held::Held;
 pub use id::MessageId;
 use lane::{Lane, Way};
 pub use state::{Outcome, Side, State};
@@ -41,7 +43,7 @@ pub struct Bounds {
     pub messages: usize,
     /// Bytes of those whose fate is open.
     pub bytes: usize,
-    /// Messages on their way to XMPP whose hand-over is awaited.
+    /// Messages on their way to XMPP whose hand-over is awaited, on one stream.
     pub xmpp_window: usize,
     /// Messages on their way to SIP; one to each recipient (RFC 3428 §8).
     pub sip_window: usize,
@@ -116,11 +118,13 @@ pub struct Ledger<T> {
     policy: Policy,
     bounds: Bounds,
     open: AHashMap<MessageId, Open<T>>,
-    bytes: usize,
+    held: Arc<Held>,
     /// The number of the next message: the order of acceptance.
     next_number: u64,
-    ways: [Way; 2],
+    ways: [Way; 3],
     lanes: AHashMap<(Side, Arc<str>), Lane>,
+    /// The accounts whose streams are open.
+    streams: AHashSet<Arc<str>>,
     /// Lanes that wait before they try again.
     pauses: BinaryHeap<Reverse<(Instant, Side, Arc<str>)>>,
     expiries: BTreeSet<(Instant, MessageId)>,
@@ -136,10 +140,11 @@ impl<T> Ledger<T> {
             policy,
             bounds,
             open: AHashMap::new(),
-            bytes: 0,
+            held: Arc::default(),
             next_number: 0,
-            ways: [Way::new(bounds.xmpp_window), Way::new(bounds.sip_window)],
+            ways: [bounds.xmpp_window, usize::MAX, bounds.sip_window].map(Way::new),
             lanes: AHashMap::new(),
+            streams: AHashSet::new(),
             pauses: BinaryHeap::new(),
             expiries: BTreeSet::new(),
             known: AHashMap::new(),
@@ -147,9 +152,49 @@ impl<T> Ledger<T> {
         }
     }
 
+    /// Has the bounds in common with other ledgers.
+    pub fn sharing(self, held: Arc<Held>) -> Self {
+        Self { held, ..self }
+    }
+
     /// Tells whether messages may leave on a side.
     pub fn set_open(&mut self, side: Side, is_open: bool) {
         self.ways[side as usize].is_open = is_open;
+    }
+
+    /// Tells whether messages may leave on the stream of an account.
+    pub fn set_stream_open(&mut self, account: &str, is_open: bool) {
+        if is_open {
+            let name: Arc<str> = Arc::from(account);
+            self.streams.insert(name.clone());
+            self.wake(Side::Account, &name);
+        } else {
+            self.streams.remove(account);
+        }
+    }
+
+    /// May messages leave on the stream of an account?
+    pub fn is_stream_open(&self, account: &str) -> bool {
+        self.streams.contains(account)
+    }
+
+    /// The accounts whose messages wait for their streams.
+    pub fn awaited_streams(&self) -> Vec<Arc<str>> {
+        let is_awaited = |side: Side, name: &str, lane: &Lane| {
+            side == Side::Account && !lane.waiting.is_empty() && !self.streams.contains(name)
+        };
+        let awaited =
+            self.lanes.iter().filter(|((side, name), lane)| is_awaited(*side, name, lane));
+        awaited.map(|((_, name), _)| name.clone()).collect()
+    }
+
+    /// The messages that wait for the stream of an account and are stored, in order.
+    pub fn waiting_for(&self, account: &str) -> Vec<MessageId> {
+        let Some(lane) = self.lanes.get(&(Side::Account, Arc::from(account))) else {
+            return Vec::new();
+        };
+        let ids = lane.waiting.iter().map(|(_, id)| *id);
+        ids.filter(|id| !self.is_storing(*id)).collect()
     }
 
     /// Takes a message, to be stored; [`Ledger::handle_stored`] or [`Ledger::handle_refused`] must follow when it is new.
@@ -157,15 +202,14 @@ impl<T> Ledger<T> {
         if let Some(state) = self.state(entry.id) {
             return Acceptance::Known(state);
         }
-        let has_room = self.open.len() < self.bounds.messages
-            && self.bytes.saturating_add(entry.size) <= self.bounds.bytes;
-        if !has_room && !entry.is_report {
+        if !self.held.take(entry.size, &self.bounds, entry.is_report) {
             return Acceptance::Full;
         }
+        let limit = self.limit(entry.side, &entry.lane);
         let key = (entry.side, entry.lane.clone());
         let way = &mut self.ways[entry.side as usize];
         let lane = self.lanes.entry(key).or_default();
-        let starts = way.has_room() && lane.may_pass(entry.side);
+        let starts = way.has_room() && lane.may_pass(limit);
         if starts {
             way.under_way += 1;
             lane.under_way += 1;
@@ -178,6 +222,7 @@ impl<T> Ledger<T> {
 
     /// Takes a message that was stored before.
     pub fn restore(&mut self, entry: Entry<T>, attempts: u32) {
+        self.held.take(entry.size, &self.bounds, true);
         let (id, key) = (entry.id, (entry.side, entry.lane.clone()));
         self.lanes.entry(key).or_default().waiting.push_back((self.next_number, id));
         self.insert(entry, Stage::Waiting);
@@ -189,6 +234,7 @@ impl<T> Ledger<T> {
 
     /// Takes a message that was stored while an attempt was under way; [`Ledger::conclude`] must follow.
     pub fn restore_under_way(&mut self, entry: Entry<T>, attempts: u32) {
+        self.held.take(entry.size, &self.bounds, true);
         let (id, side) = (entry.id, entry.side);
         let lane = self.lanes.entry((side, entry.lane.clone())).or_default();
         lane.under_way += 1;
@@ -205,7 +251,6 @@ impl<T> Ledger<T> {
     }
 
     fn insert(&mut self, entry: Entry<T>, stage: Stage) {
-        self.bytes += entry.size;
         self.expiries.insert((entry.expires, entry.id));
         let (id, number) = (entry.id, self.next_number);
         self.next_number += 1;
@@ -214,9 +259,12 @@ impl<T> Ledger<T> {
 
     /// Tells that a message is stored; true when its first attempt begins now.
     pub fn handle_stored(&mut self, id: MessageId) -> bool {
+        let Some(open) = self.open.get(&id) else { return false };
+        let (side, name) = (open.entry.side, open.entry.lane.clone());
+        let is_open = self.ways[side as usize].is_open && self.limit(side, &name) > 0;
         let Some(open) = self.open.get_mut(&id) else { return false };
         match open.stage {
-            Stage::Starting if self.ways[open.entry.side as usize].is_open => {
+            Stage::Starting if is_open => {
                 open.stage = Stage::Sending;
                 open.attempts += 1;
                 true
@@ -242,17 +290,18 @@ impl<T> Ledger<T> {
     /// The next message whose attempt may begin; it counts as under way.
     pub fn poll_start(&mut self, now: Instant) -> Option<MessageId> {
         self.end_pauses(now);
-        [Side::Xmpp, Side::Sip].into_iter().find_map(|side| self.start_on(side))
+        [Side::Xmpp, Side::Account, Side::Sip].into_iter().find_map(|side| self.start_on(side))
     }
 
     fn start_on(&mut self, side: Side) -> Option<MessageId> {
         while self.ways[side as usize].has_room() {
             let name = self.ways[side as usize].ready.pop_front()?;
+            let limit = self.limit(side, &name);
             let Some(lane) = self.lanes.get_mut(&(side, name.clone())) else { continue };
             lane.is_ready = false;
             let Some(&(_, id)) = lane.waiting.front() else { continue };
             let Some(open) = self.open.get_mut(&id) else { continue };
-            if !lane.has_room(side) || open.stage != Stage::Waiting {
+            if !lane.has_room(limit) || open.stage != Stage::Waiting {
                 continue;
             }
             lane.waiting.pop_front();
@@ -370,6 +419,11 @@ impl<T> Ledger<T> {
         self.open.get(&id).is_some_and(is_storing)
     }
 
+    /// Has a message an attempt under way?
+    pub fn is_under_way(&self, id: MessageId) -> bool {
+        self.open.get(&id).is_some_and(|open| open.stage == Stage::Sending)
+    }
+
     /// Messages whose fate is open.
     pub fn len(&self) -> usize {
         self.open.len()
@@ -378,6 +432,22 @@ impl<T> Ledger<T> {
     /// Is no fate open?
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// Whose messages a message keeps its order with.
+    pub fn lane(&self, id: MessageId) -> Option<&Arc<str>> {
+        self.open.get(&id).map(|open| &open.entry.lane)
+    }
+
+    /// How many messages of a lane may be under way.
+    fn limit(&self, side: Side, name: &Arc<str>) -> usize {
+        match side {
+            // A stream keeps their order.
+            Side::Xmpp => usize::MAX,
+            Side::Account if self.streams.contains(name) => self.bounds.xmpp_window,
+            Side::Account => 0,
+            Side::Sip => 1,
+        }
     }
 
     /// Messages with an attempt under way.
@@ -448,7 +518,7 @@ impl<T> Ledger<T> {
     fn take(&mut self, id: MessageId) -> Option<T> {
         self.leave(id);
         let Open { entry, number, stage, .. } = self.open.remove(&id)?;
-        self.bytes -= entry.size;
+        self.held.give_back(entry.size);
         self.expiries.remove(&(entry.expires, id));
         let key = (entry.side, entry.lane.clone());
         let lane = self.lanes.get_mut(&key)?;
@@ -474,8 +544,9 @@ impl<T> Ledger<T> {
 
     /// Puts a lane in the queue of those that may have something to begin.
     fn wake(&mut self, side: Side, name: &Arc<str>) {
+        let limit = self.limit(side, name);
         let Some(lane) = self.lanes.get_mut(&(side, name.clone())) else { return };
-        if !lane.is_ready && lane.has_room(side) && !lane.waiting.is_empty() {
+        if !lane.is_ready && lane.has_room(limit) && !lane.waiting.is_empty() {
             lane.is_ready = true;
             self.ways[side as usize].ready.push_back(name.clone());
         }

@@ -83,7 +83,7 @@ pub fn stanza_from_message(
     let to = recipient(request, mapping)?;
     let from = sender(request, mapping)?;
     Ok(match written(request, Some(&from), &to, mapping.im_type, unique, mapping)? {
-        Some(Written { bytes, id, asks_receipt }) => {
+        Some(AccountStanza { bytes, id, asks_receipt }) => {
             Outgoing::Stanza(OutgoingStanza { bytes, id, to, from, asks_receipt })
         }
         None => Outgoing::Nothing(Nothing::Empty),
@@ -98,16 +98,19 @@ pub fn stanza_to(
     im_type: ImType,
     unique: &str,
     mapping: &Mapping,
-) -> Result<Option<Vec<u8>>, MessageError> {
-    let written = written(request, None, to, im_type, unique, mapping)?;
-    Ok(written.map(|written| written.bytes))
+) -> Result<Option<AccountStanza>, MessageError> {
+    written(request, None, to, im_type, unique, mapping)
 }
 
-/// A stanza for a MESSAGE.
-struct Written {
-    bytes: Vec<u8>,
-    id: String,
-    asks_receipt: bool,
+/// A stanza for a MESSAGE, on the stream of the account that it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountStanza {
+    /// The stanza.
+    pub bytes: Vec<u8>,
+    /// Its `id`, by which an error or a receipt will name it.
+    pub id: String,
+    /// It asks the recipient's device to confirm it.
+    pub asks_receipt: bool,
 }
 
 fn written(
@@ -117,7 +120,7 @@ fn written(
     im_type: ImType,
     unique: &str,
     mapping: &Mapping,
-) -> Result<Option<Written>, MessageError> {
+) -> Result<Option<AccountStanza>, MessageError> {
     let content_type = request.content_type();
     let encoding = request.text(HeaderId::ContentEncoding);
     let content = Content::parse(request.body(), content_type.as_deref(), encoding.as_deref())?;
@@ -131,8 +134,9 @@ fn written(
     let nick = display_name(request);
     let is_text = content.composing.is_none() && content.receipt.is_none();
     let wants = || Asked::of_request(request).is_some_and(|asked| asked.delivered);
-    // Nobody awaits the receipts of an account.
-    let asks_receipt = from.is_some() && is_text && (mapping.receipts || wants());
+    // In a room everybody would confirm it.
+    let is_personal = im_type != ImType::Groupchat;
+    let asks_receipt = is_personal && is_text && (mapping.receipts || wants());
     let envelope = Envelope {
         asks_receipt,
         to,
@@ -158,7 +162,7 @@ fn written(
     if bytes.len() > mapping.max_stanza {
         return Err(MessageError::TooLarge { size: bytes.len(), max: mapping.max_stanza });
     }
-    Ok(Some(Written { bytes, id, asks_receipt }))
+    Ok(Some(AccountStanza { bytes, id, asks_receipt }))
 }
 
 /// The MESSAGE for a `<message/>` (RFC 7572 §4, Table 1).

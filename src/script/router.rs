@@ -83,8 +83,21 @@ pub struct AccountOrder {
     pub wish: Wish,
     /// The SIP URI that the user wrote to; empty when he wrote to nobody.
     pub address: String,
-    /// The verdict tells the order's fate, else that it was taken.
-    pub waits: bool,
+    /// What the verdict tells of. What is queued and no message is only taken.
+    pub promise: Promise,
+    /// The message, when it is one.
+    pub message: Option<OrderedMessage>,
+}
+
+/// The message of an order.
+#[derive(Clone, Debug)]
+pub struct OrderedMessage {
+    /// The request that it was made from.
+    pub request: Message,
+    /// The id of its stanza.
+    pub id: String,
+    /// The recipient's own device is asked to confirm it.
+    pub asks_receipt: bool,
 }
 
 /// A registered contact.

@@ -99,7 +99,9 @@ async fn restored(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
 /// Where accepted messages are kept, when there is a network that they could go to.
 fn spool(config: &Config) -> Result<Option<Store>, ServeError> {
     let params = config.modules.get("xmpp").cloned().unwrap_or_else(Params::none);
-    let is_attached = params.parse::<xmpp::Config>()?.backend.is_some();
+    let accounts = config.modules.get("jabber").cloned().unwrap_or_else(Params::none);
+    let is_attached = params.parse::<xmpp::Config>()?.backend.is_some()
+        || accounts.parse::<jabber::Config>()?.is_on();
     let place = config.spool.store(&config.store).filter(|_| is_attached);
     let tables = std::slice::from_ref(&SPOOL);
     Ok(place.map(|place| Store::open_durable(&place, tables)).transpose()?)
@@ -168,6 +170,7 @@ fn shared(
             commons.store().is_some(),
         ),
         spool,
+        held: Default::default(),
         xmpp: is_attached.then_some(Attached { gateway, worker: 0 }),
         jabber,
         listeners: listeners.iter().map(|group| (group.transport(), group.local())).collect(),

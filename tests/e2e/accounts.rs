@@ -1,6 +1,6 @@
 //! What becomes of calls: accounted by flags, and counted as dialogs.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sipjab::config::{StoreConfig, StoreUrl};
 use sipjab::store::{Statement, Store};
@@ -47,7 +47,6 @@ fn rows(sipjab: &Sipjab, table: &str, count: usize) -> Vec<String> {
             return found.iter().map(text).collect();
         }
         assert!(Instant::now() < end, "{} of {count} rows in {table}", found.len());
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -1,13 +1,10 @@
 //! The users of the module `jabber`: SER's own tables, `sipjab user`, TLS, and who shares what.
 
-use std::io::Read;
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::certificates::Authority;
 use crate::jabber::{SCRIPT, hears, jabber, parameters, register, row, say, sip_id, stage};
+use crate::line::Line;
 use crate::mariadb::Mariadb;
 use crate::peer::{DOMAIN, Peer, SECRET, XmppServer};
 use crate::process::PATIENCE;
@@ -241,76 +238,6 @@ fn accounts_that_are_always_online_need_no_order() {
             break;
         }
         assert!(Instant::now() < deadline, "the account is not online");
-    }
-}
-
-/// A line to the server that can be cut without a word to either side.
-struct Line {
-    port: u16,
-    ends: Arc<Mutex<Vec<TcpStream>>>,
-    /// What has gone to the server.
-    said: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Line {
-    fn to(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let ends = Arc::<Mutex<Vec<TcpStream>>>::default();
-        let said = Arc::<Mutex<Vec<u8>>>::default();
-        let (kept, heard) = (ends.clone(), said.clone());
-        thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
-                let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
-                let clone = |end: &TcpStream| end.try_clone().unwrap();
-                let there = Recorded { from: clone(&near), heard: heard.clone() };
-                carry(there, clone(&far));
-                carry(clone(&far), clone(&near));
-                kept.lock().unwrap().extend([near, far]);
-            }
-        });
-        Self { port, ends, said }
-    }
-
-    /// Waits until this has gone to the server, behind what is behind `mark`; gives the mark behind it.
-    fn wait_for(&self, words: &str, mark: usize) -> usize {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let said = String::from_utf8_lossy(&self.said.lock().unwrap()[mark..]).into_owned();
-            if let Some(at) = said.find(words) {
-                return mark + at + words.len();
-            }
-            assert!(Instant::now() < deadline, "no {words} in {said}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn cut(&self) {
-        for end in self.ends.lock().unwrap().drain(..) {
-            let _ = end.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-/// Carries bytes until one of the ends is closed.
-fn carry(mut from: impl Read + Send + 'static, mut to: TcpStream) {
-    thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Both);
-    });
-}
-
-/// An end of which everything that comes is noted.
-struct Recorded {
-    from: TcpStream,
-    heard: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Read for Recorded {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = self.from.read(buffer)?;
-        self.heard.lock().unwrap().extend_from_slice(&buffer[..length]);
-        Ok(length)
     }
 }
 

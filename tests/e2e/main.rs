@@ -6,6 +6,7 @@
 mod certificates;
 mod component;
 mod fake_server;
+mod line;
 mod load;
 mod mariadb;
 mod name_server;
@@ -43,6 +44,8 @@ mod forking;
 mod guards;
 mod iq;
 mod jabber;
+mod jabber_crowd;
+mod jabber_kept;
 mod jabber_users;
 mod kept;
 mod messages;

@@ -91,14 +91,20 @@ impl Mariadb {
 
     /// Changes the database behind the program's back, as an operator does.
     pub(crate) fn sql(&self, statements: &str) {
+        self.ask(statements);
+    }
+
+    /// The same, with what it answers, without the names of columns.
+    fn ask(&self, statements: &str) -> String {
         let output = Command::new(find("mariadb", "mariadb-client"))
-            .args(["--no-defaults", "-h127.0.0.1", "-usip", "sip"])
+            .args(["--no-defaults", "-N", "-h127.0.0.1", "-usip", "sip"])
             .arg(format!("-P{}", self.port))
             .arg(format!("-p{PASSWORD}"))
             .args(["-e", statements])
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// `[store] url`
@@ -164,6 +170,33 @@ impl Database {
             Self::Sqlite(folder) => format!("sqlite:{}", folder.path().join("sip.db").display()),
             Self::Mariadb(server) => server.url(),
         }
+    }
+
+    /// Changes it behind the program's back, as an operator does.
+    pub(crate) fn sql(&self, statements: &str) {
+        self.ask("sip.db", statements);
+    }
+
+    /// Messages of the spool whose fate is open.
+    pub(crate) fn spooled(&self) -> usize {
+        let open = "SELECT COUNT(*) FROM spool WHERE state IN ('accepted', 'sending')";
+        self.ask("sip-spool.db", open).trim().parse().unwrap()
+    }
+
+    /// What it answers; an embedded one has several files.
+    fn ask(&self, file: &str, statements: &str) -> String {
+        let folder = match self {
+            Self::Sqlite(folder) => folder,
+            Self::Mariadb(server) => return server.ask(statements),
+        };
+        let output = Command::new(find("sqlite3", "sqlite3"))
+            .args(["-cmd", ".timeout 10000"])
+            .arg(folder.path().join(file))
+            .arg(statements)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// How the library opens it.

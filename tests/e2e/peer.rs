@@ -42,6 +42,8 @@ pub(crate) struct XmppServer {
     needs_tls: bool,
     /// Logins are bound to TLS, and whether to the connection that there is.
     binds: Option<bool>,
+    /// Messages for who is not there are kept.
+    keeps: bool,
     processes: Vec<Process>,
     folder: TempDir,
 }
@@ -74,12 +76,12 @@ pub(crate) use each_peer;
 impl Peer {
     /// Starts the server and waits until clients and components can connect.
     pub(crate) fn start(self) -> XmppServer {
-        self.start_with(None)
+        self.start_with(None, false)
     }
 
     /// Starts a Prosody that wants TLS and shows this certificate.
     pub(crate) fn start_secure(certificate: String) -> XmppServer {
-        Self::Prosody.start_with(Some(certificate))
+        Self::Prosody.start_with(Some(certificate), false)
     }
 
     /// Starts a Prosody that has TLS for those who want it.
@@ -98,8 +100,14 @@ impl Peer {
         server
     }
 
-    fn start_with(self, certificate: Option<String>) -> XmppServer {
+    /// Starts a Prosody that keeps messages for who is not there.
+    pub(crate) fn start_keeping() -> XmppServer {
+        Self::Prosody.start_with(None, true)
+    }
+
+    fn start_with(self, certificate: Option<String>, keeps: bool) -> XmppServer {
         let mut server = self.not_started(certificate);
+        server.keeps = keeps;
         server.start(self);
         server
     }
@@ -112,6 +120,7 @@ impl Peer {
             certificate,
             needs_tls: true,
             binds: None,
+            keeps: false,
             processes: Vec::new(),
             folder: TempDir::with_prefix("sipjab-peer-").unwrap(),
         }

@@ -1,21 +1,24 @@
 //! Nothing that was accepted is lost, and nothing arrives twice, whatever is killed.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::jabber::{SCRIPT, parameters, row};
 use crate::mariadb::{Database, Kind, Mariadb, each_database};
-use crate::peer::{Peer, XmppServer};
+use crate::peer::{Peer, SECRET, XmppServer};
 use crate::process::PATIENCE;
 use crate::sip::Outgoing;
 use crate::sip_agent::Agent;
 use crate::sipjab::{Setup, Sipjab};
-use crate::spool_cast::{Book, Stage};
+use crate::spool_cast::{PHONES, RESOURCE, Stage, Way};
 use crate::xmpp_client::Client;
 
 /// Messages each way; SIPJAB_SPOOL_MESSAGES=20000 for the long run.
 const MESSAGES: usize = 2000;
+/// As many are enough for accounts, which share all but the streams.
+const ACCOUNT_MESSAGES: usize = 1000;
 
 /// Who is killed, in this order, again and again, as long as there are kills left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +28,12 @@ enum Victim {
     Mariadb,
 }
 
-fn messages() -> usize {
+fn messages(way: Way) -> usize {
     let asked = std::env::var("SIPJAB_SPOOL_MESSAGES").ok().and_then(|it| it.parse().ok());
-    asked.unwrap_or(MESSAGES)
+    asked.unwrap_or(match way {
+        Way::Component => MESSAGES,
+        Way::Accounts => ACCOUNT_MESSAGES,
+    })
 }
 
 /// Few kills in a short run; in the long one five of Prosody, five of sipjab, two of MariaDB.
@@ -45,23 +51,54 @@ fn kills(kind: Kind, count: usize) -> Vec<Victim> {
 
 each_database!(every_accepted_message_arrives_once_or_comes_back);
 fn every_accepted_message_arrives_once_or_comes_back(kind: Kind) {
-    let count = messages();
+    play(Way::Component, kind);
+}
+
+each_database!(every_accepted_message_of_accounts_arrives_once_or_comes_back);
+fn every_accepted_message_of_accounts_arrives_once_or_comes_back(kind: Kind) {
+    play(Way::Accounts, kind);
+}
+
+fn setup(way: Way, server: &XmppServer, phones: SocketAddr, database: &Database) -> Setup {
+    let store = format!("url = \"{}\"\n", database.url());
+    match way {
+        Way::Component => Setup::gateway(server.component_port)
+            .reply("queued")
+            .outbound_proxy(phones)
+            .store(&store),
+        Way::Accounts => {
+            let more = format!(
+                "reply = \"queued\"\nproxy = \"{phones}\"\nresource = \"{RESOURCE}\"\n\
+                 always_online = true\n"
+            );
+            let parameters = parameters(server.client_port) + more.as_str();
+            Setup::script(SCRIPT).with(&parameters).store(&store)
+        }
+    }
+}
+
+fn start(way: Way, setup: &Setup, server: &XmppServer, database: &Database) -> Sipjab {
+    if way == Way::Component {
+        return Sipjab::start_connected(setup);
+    }
+    let sipjab = Sipjab::start(setup);
+    for number in 0..PHONES {
+        let phone = format!("p{number}");
+        server.add_account(&phone);
+        database.sql(&row(&phone, SECRET));
+    }
+    sipjab
+}
+
+fn play(way: Way, kind: Kind) {
+    let count = messages(way);
     let mut prosody = Peer::Prosody.start();
     let mut database = kind.start();
     let mut phones = Agent::bind_udp("127.0.0.1");
-    let setup = Setup::gateway(prosody.component_port)
-        .reply("queued")
-        .outbound_proxy(phones.local)
-        .store(&format!("url = \"{}\"\n", database.url()));
-    let mut sipjab = Some(Sipjab::start_connected(&setup));
-    let stage = Stage {
-        count,
-        sip: Mutex::new(sipjab.as_ref().unwrap().udp),
-        client_port: prosody.client_port,
-        to_xmpp: Book::default(),
-        to_sip: Book::default(),
-        is_over: AtomicBool::new(false),
-    };
+    let setup = setup(way, &prosody, phones.local, &database);
+    let mut sipjab = Some(start(way, &setup, &prosody, &database));
+    let sip = sipjab.as_ref().unwrap().udp;
+    let stage = Stage::new(way, count, sip, prosody.client_port);
     let began = Instant::now();
     let kills = kills(kind, count);
     thread::scope(|scope| {
@@ -78,24 +115,25 @@ fn every_accepted_message_arrives_once_or_comes_back(kind: Kind) {
             println!("after {share} each way: killing {victim:?}");
             kill(*victim, &mut prosody, &mut sipjab, &mut database);
             *stage.sip.lock().unwrap() = sipjab.as_ref().unwrap().udp;
+            stage.returned.beat();
         }
         wait_until(&stage, |stage| {
             [&stage.to_xmpp, &stage.to_sip]
                 .iter()
                 .all(|book| book.accepted() == count && book.missing() == 0)
         });
-        // Whatever would arrive twice has its time.
-        thread::sleep(Duration::from_secs(2));
+        // What would arrive twice waits there.
+        wait_until(&stage, |_| database.spooled() == 0);
+        sipjab.take().unwrap().terminate();
         drop(over);
     });
-    println!("{count} each way in {:?}, {} kills", began.elapsed(), kills.len());
+    println!("{way:?}, {kind:?}: {count} each way in {:?}, {} kills", began.elapsed(), kills.len());
     println!("{}", stage.to_xmpp.summary("SIP to XMPP"));
     println!("{}", stage.to_sip.summary("XMPP to SIP"));
     for book in [&stage.to_xmpp, &stage.to_sip] {
         assert_eq!(book.faults(), [""; 0]);
         assert_eq!(book.accepted(), count);
     }
-    sipjab.unwrap().terminate();
 }
 
 /// Sends the cast home, also when the director fails.
@@ -120,7 +158,7 @@ fn wait_until(stage: &Stage, is_so: impl Fn(&Stage) -> bool) {
         let summary = || format!("{}\n{}", x.summary("SIP to XMPP"), s.summary("XMPP to SIP"));
         let faults = || [x.faults(), s.faults()].concat().into_iter().take(20).collect::<Vec<_>>();
         assert!(Instant::now() < deadline, "nothing moves\n{}\n{:?}", summary(), faults());
-        thread::sleep(Duration::from_millis(20));
+        stage.changed.wait(Duration::from_millis(100));
     }
 }
 

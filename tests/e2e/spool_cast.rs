@@ -1,27 +1,32 @@
 //! Who sends and counts while everything around is killed: a SIP sender, a SIP recipient, an XMPP sender and an XMPP
 //! recipient, each on a thread of its own, and the ledger that they write.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
-use std::thread;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::jabber::jabber;
+use crate::peer::DOMAIN;
 use crate::sip::{Message, Outgoing};
 use crate::sip_agent::{Agent, Flow, T1};
 use crate::xml::Element;
 use crate::xmpp_client::Client;
 
 /// Phones that messages go to and come from.
-const PHONES: usize = 20;
+pub(crate) const PHONES: usize = 20;
+/// The resource of every phone's account.
+pub(crate) const RESOURCE: &str = "phone";
 /// Requests that wait for their reply at a time.
 const WINDOW: usize = 32;
 /// Stanzas in front of one ping.
 const CHUNK: usize = 20;
 /// How long a ping may take.
 const PONG: Duration = Duration::from_secs(5);
+/// How long who was refused waits before he tries again, unless a server returns meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What became of one message.
 #[derive(Clone, Debug, Default)]
@@ -31,41 +36,101 @@ struct Line {
     reports: u32,
 }
 
+impl Line {
+    fn is_missing(&self) -> bool {
+        self.is_accepted && self.delivered == 0 && self.reports == 0
+    }
+}
+
+/// How many lines there are of what is asked for again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    accepted: usize,
+    delivered: usize,
+    missing: usize,
+}
+
+impl Counts {
+    fn of(line: &Line) -> Self {
+        Self {
+            accepted: line.is_accepted.into(),
+            delivered: (line.delivered > 0).into(),
+            missing: line.is_missing().into(),
+        }
+    }
+
+    fn change(&mut self, before: Self, after: Self) {
+        self.accepted = self.accepted + after.accepted - before.accepted;
+        self.delivered = self.delivered + after.delivered - before.delivered;
+        self.missing = self.missing + after.missing - before.missing;
+    }
+}
+
+/// Tells that something has happened.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse(Mutex<u64>, Condvar);
+
+impl Pulse {
+    /// Something has happened.
+    pub(crate) fn beat(&self) {
+        *self.0.lock().unwrap() += 1;
+        self.1.notify_all();
+    }
+
+    /// Waits until something happens, but not for ever.
+    pub(crate) fn wait(&self, patience: Duration) {
+        let count = self.0.lock().unwrap();
+        let before = *count;
+        drop(self.1.wait_timeout_while(count, patience, |count| *count == before).unwrap());
+    }
+}
+
 /// What became of every message of one way, by its text.
 #[derive(Debug, Default)]
-pub(crate) struct Book(Mutex<BTreeMap<String, Line>>);
+pub(crate) struct Book {
+    lines: Mutex<(BTreeMap<String, Line>, Counts)>,
+    changed: Arc<Pulse>,
+}
 
 impl Book {
     fn with<T>(&self, text: &str, change: impl FnOnce(&mut Line) -> T) -> T {
-        change(self.0.lock().unwrap().entry(text.to_owned()).or_default())
+        let mut lines = self.lines.lock().unwrap();
+        let (lines, counts) = &mut *lines;
+        let line = lines.entry(text.to_owned()).or_default();
+        let before = Counts::of(line);
+        let result = change(line);
+        counts.change(before, Counts::of(line));
+        self.changed.beat();
+        result
     }
 
     fn count(&self, is: impl Fn(&Line) -> bool) -> usize {
-        self.0.lock().unwrap().values().filter(|line| is(line)).count()
+        self.lines.lock().unwrap().0.values().filter(|line| is(line)).count()
+    }
+
+    fn counts(&self) -> Counts {
+        self.lines.lock().unwrap().1
     }
 
     /// Messages that were accepted.
     pub(crate) fn accepted(&self) -> usize {
-        self.count(|line| line.is_accepted)
+        self.counts().accepted
     }
 
     /// Messages that arrived.
     pub(crate) fn delivered(&self) -> usize {
-        self.count(|line| line.delivered > 0)
+        self.counts().delivered
     }
 
     /// Accepted messages that have neither arrived nor come back.
     pub(crate) fn missing(&self) -> usize {
-        self.count(|line| line.is_accepted && line.delivered == 0 && line.reports == 0)
+        self.counts().missing
     }
 
     /// The texts of those, and of messages that arrived twice.
     pub(crate) fn faults(&self) -> Vec<String> {
-        let book = self.0.lock().unwrap();
-        let is_fault = |line: &Line| {
-            line.delivered > 1 || (line.is_accepted && line.delivered == 0 && line.reports == 0)
-        };
-        let faults = book.iter().filter(|(_, line)| is_fault(line));
+        let book = self.lines.lock().unwrap();
+        let faults = book.0.iter().filter(|(_, line)| line.delivered > 1 || line.is_missing());
         faults.map(|(text, line)| format!("{text}: {line:?}")).collect()
     }
 
@@ -84,8 +149,45 @@ impl Book {
     }
 }
 
+/// How the XMPP side is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By a component: phones have addresses in its domain.
+    Component,
+    /// By an account for each phone.
+    Accounts,
+}
+
+impl Way {
+    /// The address that a phone writes to.
+    fn alice(self) -> String {
+        match self {
+            Self::Component => format!("sip:alice@{DOMAIN}"),
+            Self::Accounts => jabber("alice"),
+        }
+    }
+
+    /// The address that a phone is written to at.
+    fn phone(self, number: usize) -> String {
+        match self {
+            Self::Component => format!("p{number}@sip.example"),
+            Self::Accounts => format!("p{number}@{DOMAIN}"),
+        }
+    }
+
+    /// Who answers a ping behind messages to this address.
+    fn gateway(self, phone: &str) -> String {
+        match self {
+            Self::Component => "sip.example".to_owned(),
+            Self::Accounts => format!("{phone}/{RESOURCE}"),
+        }
+    }
+}
+
 /// What everybody on stage knows.
 pub(crate) struct Stage {
+    /// How phones are reached.
+    pub(crate) way: Way,
     /// How many messages go each way.
     pub(crate) count: usize,
     /// Where sipjab listens.
@@ -96,8 +198,31 @@ pub(crate) struct Stage {
     pub(crate) to_xmpp: Book,
     /// From XMPP to SIP.
     pub(crate) to_sip: Book,
-    /// Nothing more will come.
+    /// Either has changed.
+    pub(crate) changed: Arc<Pulse>,
+    /// A server has come back.
+    pub(crate) returned: Pulse,
+    /// Nothing more will be sent.
     pub(crate) is_over: AtomicBool,
+}
+
+impl Stage {
+    /// The stage before anybody has said anything.
+    pub(crate) fn new(way: Way, count: usize, sip: SocketAddr, client_port: u16) -> Self {
+        let changed = Arc::<Pulse>::default();
+        let book = || Book { changed: changed.clone(), ..Book::default() };
+        Self {
+            way,
+            count,
+            sip: Mutex::new(sip),
+            client_port,
+            to_xmpp: book(),
+            to_sip: book(),
+            changed: changed.clone(),
+            returned: Pulse::default(),
+            is_over: AtomicBool::new(false),
+        }
+    }
 }
 
 fn text(way: &str, number: usize) -> String {
@@ -124,8 +249,7 @@ impl Stage {
         while !self.is_over() && (next < self.count || !open.is_empty()) {
             while next < self.count && open.len() < WINDOW {
                 let from = format!("sip:p{}@sip.example", next % PHONES);
-                let message =
-                    Outgoing::new(&from, "sip:alice@xmpp.example", &text("to-xmpp", next));
+                let message = Outgoing::new(&from, &self.way.alice(), &text("to-xmpp", next));
                 self.transmit(&agent, &message);
                 open.insert(message.branch.clone(), (message, Instant::now()));
                 next += 1;
@@ -166,8 +290,14 @@ impl Stage {
     /// Every phone: answers what comes, and counts it.
     pub(crate) fn receive_on_sip(&self, agent: &mut Agent) {
         let mut seen = HashSet::new();
-        while !self.is_over() {
-            let Some((request, flow)) = agent.next(Duration::from_millis(100)) else { continue };
+        loop {
+            // At the end everything that has come is looked at.
+            let Some((request, flow)) = agent.next(Duration::from_millis(100)) else {
+                if self.is_over() {
+                    return;
+                }
+                continue;
+            };
             if request.status() != 0 {
                 continue;
             }
@@ -192,16 +322,23 @@ impl Stage {
             {
                 return Some(client);
             }
-            thread::sleep(Duration::from_millis(50));
+            self.returned.wait(PAUSE);
         }
         None
     }
 
     /// Alice: counts what comes.
     pub(crate) fn receive_on_xmpp(&self) {
-        while let Some(client) = self.login("alice") {
-            while !self.is_over() {
+        while let Some(mut client) = self.login("alice") {
+            let mut is_last = false;
+            loop {
+                if self.is_over() && !is_last {
+                    // What the server has brought until its answer is all that there is.
+                    is_last = true;
+                    client.try_send("<iq type='get' id='last'><ping xmlns='urn:xmpp:ping'/></iq>");
+                }
                 match client.next_element(Duration::from_millis(100)) {
+                    Ok(stanza) if stanza.attribute("id") == "last" => return,
                     Ok(stanza) => {
                         if let Some(text) = stanza.child_text("body").and_then(quoted) {
                             self.to_xmpp.with(text, |line| line.delivered += 1);
@@ -221,7 +358,11 @@ impl Stage {
         let mut next = 0;
         while let Some(mut client) = self.login("bob") {
             while !self.is_over() {
-                while open.len() < CHUNK && next < self.count {
+                // A chunk has few recipients, and each must be pinged.
+                while open.len() < CHUNK
+                    && next < self.count
+                    && (open.is_empty() || next % CHUNK > 0)
+                {
                     open.push(next);
                     next += 1;
                 }
@@ -239,42 +380,50 @@ impl Stage {
     fn send_chunk(&self, client: &mut Client, open: &mut Vec<usize>) -> bool {
         static PINGS: AtomicU64 = AtomicU64::new(0);
         for number in &*open {
-            let (phone, body) = (number % PHONES, text("to-sip", *number));
+            let (to, body) = (self.way.phone(number / CHUNK % PHONES), text("to-sip", *number));
             let sent = client.try_send(&format!(
-                "<message to='p{phone}@sip.example' type='chat' id='m{number}'><body>{body}</body>\
+                "<message to='{to}' type='chat' id='m{number}'><body>{body}</body>\
                  <origin-id xmlns='urn:xmpp:sid:0' id='o{number}'/></message>"
             ));
             if !sent {
                 return false;
             }
         }
-        let ping = format!("ping{}", PINGS.fetch_add(1, Ordering::Relaxed));
-        client.try_send(&format!(
-            "<iq type='get' to='sip.example' id='{ping}'><ping xmlns='urn:xmpp:ping'/></iq>"
-        ));
-        let deadline = Instant::now() + PONG;
-        let mut refused = HashSet::new();
-        while Instant::now() < deadline {
+        let gateway = |number: usize| self.way.gateway(&self.way.phone(number / CHUNK % PHONES));
+        let gateways: BTreeSet<_> = open.iter().map(|number| gateway(*number)).collect();
+        let mut pings = BTreeMap::new();
+        for gateway in gateways {
+            let ping = format!("ping{}", PINGS.fetch_add(1, Ordering::Relaxed));
+            client.try_send(&format!(
+                "<iq type='get' to='{gateway}' id='{ping}'><ping xmlns='urn:xmpp:ping'/></iq>"
+            ));
+            pings.insert(ping, gateway);
+        }
+        let (deadline, mut refused) = (Instant::now() + PONG, HashSet::new());
+        let mut is_refused = false;
+        while !pings.is_empty() && Instant::now() < deadline {
             match client.next_element(Duration::from_millis(100)) {
-                Ok(stanza) if stanza.name == "iq" && stanza.attribute("id") == ping => {
-                    if stanza.attribute("type") == "result" {
-                        open.retain(|number| {
-                            let is_accepted = !refused.contains(number);
-                            if is_accepted {
-                                self.to_sip
-                                    .with(&text("to-sip", *number), |it| it.is_accepted = true);
-                            }
-                            !is_accepted
-                        });
-                    } else {
-                        thread::sleep(Duration::from_millis(50));
+                Ok(stanza) if stanza.name == "iq" => {
+                    let Some(pinged) = pings.remove(stanza.attribute("id")) else { continue };
+                    if stanza.attribute("type") != "result" {
+                        is_refused = true;
+                        continue;
                     }
-                    return true;
+                    open.retain(|number| {
+                        let is_accepted = gateway(*number) == pinged && !refused.contains(number);
+                        if is_accepted {
+                            self.to_sip.with(&text("to-sip", *number), |it| it.is_accepted = true);
+                        }
+                        !is_accepted
+                    });
                 }
                 Ok(stanza) => refused.extend(self.take_error(&stanza)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
+        }
+        if is_refused {
+            self.returned.wait(PAUSE);
         }
         true
     }
@@ -292,7 +441,10 @@ impl Stage {
         // Refused before it was accepted, by the gateway or by a server without one.
         matches!(
             condition,
-            "resource-constraint" | "service-unavailable" | "remote-server-not-found"
+            "resource-constraint"
+                | "service-unavailable"
+                | "remote-server-not-found"
+                | "recipient-unavailable"
         )
         .then_some(number)
     }

@@ -360,7 +360,6 @@ fn a_shared_table_outlives_the_server(kind: Kind) {
     let end = Instant::now() + PATIENCE;
     while count() != Some(13) {
         assert!(Instant::now() < end, "{:?}", count());
-        thread::sleep(Duration::from_millis(50));
     }
     sipjab.terminate();
 }

@@ -7,15 +7,16 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::journal::Step;
-use super::row::{Kind, Row};
+use super::row::{Kind, Row, What};
 use super::{Load, Made, Spool, millis, not_kept, tell};
 use crate::clock;
 use crate::engine::bridge::Bridge;
 use crate::engine::delivery::Home;
 use crate::engine::shared::Sending;
-use crate::gateway::ledger::{Acceptance, Entry, Side, State};
+use crate::gateway::ledger::{Acceptance, Entry, State};
 use crate::gateway::{MessageId, OutgoingRequest};
 use crate::script::router::Verdict;
+use crate::sip::Message;
 use crate::xmpp::{Condition, Stanza, StanzaError};
 
 /// A message that may be accepted.
@@ -30,21 +31,35 @@ pub(super) struct Offered {
     pub(super) waiter: Option<oneshot::Sender<Verdict>>,
 }
 
+impl Offered {
+    /// A MESSAGE that comes from SIP, without what it goes by.
+    pub(super) fn request(id: MessageId, request: &Message) -> Self {
+        let uri = |of: Result<crate::sip::NameAddr<'_>, _>| of.map(|it| it.uri.to_owned());
+        Self {
+            id,
+            kind: Kind::component(What::Request),
+            lane: String::new(),
+            sender: uri(request.from()).unwrap_or_default(),
+            recipient: uri(request.to()).unwrap_or_default(),
+            bytes: Bytes::new(),
+            made: None,
+            waiter: None,
+        }
+    }
+}
+
 impl Spool {
     /// Takes a message that is to be stored; its sender hears of it in [`Bridge::handle_stored`].
     pub(super) fn accept(&self, offered: Offered) -> Acceptance {
         let Offered { id, kind, lane, sender, recipient, bytes, made, waiter } = offered;
         let (now, unix) = (clock::now(), millis(clock::unix_time()));
-        let side = match kind {
-            Kind::Request | Kind::XmppReport => Side::Xmpp,
-            Kind::Stanza | Kind::SipReport => Side::Sip,
-        };
         let waiters = waiter.into_iter().collect();
-        let load = Load { kind, bytes: bytes.clone(), made, waiters };
+        let name: Arc<str> = Arc::from(&*lane);
+        let load = Load { kind, lane: name.clone(), bytes: bytes.clone(), made, waiters };
         let entry = Entry {
             id,
-            side,
-            lane: Arc::from(&*lane),
+            side: kind.side(),
+            lane: name,
             expires: now + self.config.expire,
             size: bytes.len(),
             is_report: kind.is_report(),
@@ -97,25 +112,29 @@ impl Bridge {
         if !self.spool.takes_messages() {
             return tell(waiter, not_kept("The Spool Is Away"));
         }
-        let id = MessageId::of_request(&request);
-        let uri = |of: Result<crate::sip::NameAddr<'_>, _>| of.map(|it| it.uri.to_owned());
-        let state = self.spool.state(id);
-        if state.is_some() {
+        let lane = stanza.to.to_bare().to_string();
+        let offered = Offered {
+            kind: Kind::component(What::Request),
+            lane,
+            bytes: request.to_bytes(),
+            made: Some(Made::Stanza(stanza)),
+            ..Offered::request(MessageId::of_request(&request), &request)
+        };
+        self.accept_offered(offered, waiter);
+    }
+
+    /// Accepts a message of a SIP user: 202 once it is stored.
+    pub(super) fn accept_offered(
+        &self,
+        offered: Offered,
+        waiter: Option<oneshot::Sender<Verdict>>,
+    ) {
+        let id = offered.id;
+        if self.spool.state(id).is_some() {
             tracing::debug!(%id, "a second copy of a message");
             return self.tell_known(id, waiter);
         }
-        let lane = stanza.to.to_bare().to_string();
-        let acceptance = self.spool.accept(Offered {
-            id,
-            kind: Kind::Request,
-            lane,
-            sender: uri(request.from()).unwrap_or_default(),
-            recipient: uri(request.to()).unwrap_or_default(),
-            bytes: request.to_bytes(),
-            made: Some(Made::Stanza(stanza)),
-            waiter: None,
-        });
-        match acceptance {
+        match self.spool.accept(offered) {
             Acceptance::New { .. } => self.await_storing(id, waiter),
             Acceptance::Known(_) => self.tell_known(id, waiter),
             Acceptance::Full => tell(waiter, not_kept("The Spool Is Full")),
@@ -151,7 +170,7 @@ impl Bridge {
         let (sender, recipient) = (text(stanza.from()), text(stanza.to()));
         let acceptance = self.spool.accept(Offered {
             id,
-            kind: Kind::Stanza,
+            kind: Kind::component(What::Stanza),
             lane: recipient.split('/').next().unwrap_or_default().to_owned(),
             sender,
             recipient,

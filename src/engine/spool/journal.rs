@@ -1,5 +1,6 @@
 //! What is to be written to the spool, and what follows once it is: many steps in one transaction.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use ahash::AHashMap;
@@ -7,6 +8,17 @@ use ahash::AHashMap;
 use super::row::{self, Change, Row};
 use crate::gateway::MessageId;
 use crate::store::Statement;
+
+/// Words to the XMPP side about what has come before.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// A stanza by the component.
+    Component(Vec<u8>),
+    /// A stanza by an account.
+    Account(Rc<str>, Vec<u8>),
+    /// So many stanzas are taken of those that came on this stream of an account.
+    Ack(Rc<str>, u64, u32),
+}
 
 /// One step.
 #[derive(Debug)]
@@ -19,8 +31,8 @@ pub(super) enum Step {
     Change(MessageId, Change),
     /// Nobody asks for it any more.
     Delete(MessageId),
-    /// A reply to an XMPP user, which may leave once what came before it is written.
-    Reply(Vec<u8>),
+    /// Words to the XMPP side, which may leave once what came before them is written.
+    Reply(Reply),
 }
 
 impl Step {
@@ -81,7 +93,7 @@ mod tests {
         let id = |number: u32| MessageId::parse(&format!("{number:032x}")).unwrap();
         let mut steps: Vec<_> = (0..8).map(|n| Step::Begin(id(n), change("sending"))).collect();
         steps.extend((0..8).map(|n| Step::Change(id(n), change("delivered"))));
-        steps.push(Step::Reply(Vec::new()));
+        steps.push(Step::Reply(Reply::Component(Vec::new())));
         assert_eq!(statements(&steps, Duration::ZERO).len(), 1);
         steps.push(Step::Delete(id(9)));
         steps.push(Step::Change(id(7), change("failed")));

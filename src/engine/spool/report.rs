@@ -1,15 +1,14 @@
 //! What the sender of a message hears that failed after it was accepted; the report is kept like a message itself.
 
-use bytes::Bytes;
-
 use super::accept::Offered;
-use super::row::Kind;
-use super::{Load, parsed};
+use super::row::{Kind, Way, What};
+use super::{Load, on_account, parsed};
 use crate::clock;
 use crate::engine::bridge::Bridge;
+use crate::engine::delivery::Home;
 use crate::gateway::{
-    Asked, Content, Disposition, MessageId, OutgoingRequest, RequestIds, error_from_response,
-    notice_to_sender, receipt_for,
+    Asked, Content, Disposition, MessageId, OutgoingRequest, Received, RequestIds, Text,
+    error_from_response, notice_to_sender, receipt_for,
 };
 use crate::sip::Message;
 use crate::xmpp::{Condition, StanzaError};
@@ -22,19 +21,34 @@ pub(crate) struct Failure {
     pub(crate) reason: String,
     /// What an XMPP sender hears, when the status alone does not say it.
     error: Option<StanzaError>,
+    /// What a SIP user hears whose account it was.
+    pub(super) text: Option<Text>,
+    /// Words that stand before those of the message.
+    pub(super) words: Option<String>,
 }
 
 impl Failure {
     /// A failure that SIP has a status for.
     pub(crate) fn new(code: u16, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), error: None }
+        Self { code, reason: reason.into(), error: None, text: None, words: None }
     }
 
     /// A failure that XMPP has words for.
     pub(crate) fn of_stanza(error: StanzaError) -> Self {
         let text = error.text.clone();
         let reason = text.unwrap_or_else(|| error.condition.name().to_owned());
-        Self { code: 500, reason, error: Some(error) }
+        Self { error: Some(error), ..Self::new(500, reason) }
+    }
+
+    /// A failure that accounts have a text for.
+    pub(crate) fn of_text(text: Text) -> Self {
+        let (code, reason) = text.status();
+        Self { text: Some(text), ..Self::new(code, reason) }
+    }
+
+    /// A failure that the sender's own account was told of.
+    pub(super) fn of_account(code: u16, reason: &str, words: String) -> Self {
+        Self { words: Some(words), ..Self::new(code, reason) }
     }
 
     /// The same failure, with the words for an XMPP sender.
@@ -68,25 +82,27 @@ impl Failure {
 impl Bridge {
     /// Tells the sender of a message that it failed.
     pub(super) fn tell_of_failure(&self, id: MessageId, load: &Load, failure: &Failure) {
-        match load.kind {
-            _ if failure.code == 0 => {}
-            Kind::Request => match Message::parse(load.bytes.clone()) {
-                Ok(request) => self.report_to_sip(id, &request, failure),
-                Err(_) => {
-                    tracing::error!(%id, "a failure cannot be told: the message is unreadable")
-                }
-            },
-            Kind::Stanza => self.report_to_xmpp(id, &load.bytes, failure),
-            Kind::SipReport | Kind::XmppReport => {
+        let is_told = match (load.kind.what, load.kind.way) {
+            _ if failure.code == 0 => true,
+            (What::Request, Way::Component) => Message::parse(load.bytes.clone())
+                .map(|request| self.report_to_sip(id, &request, failure))
+                .is_ok(),
+            (What::Request, Way::Account) => self.report_to_account(id, load, failure).is_some(),
+            (What::Stanza, _) => self.report_to_xmpp(id, load, failure).is_some(),
+            (What::SipReport | What::XmppReport, _) => {
                 tracing::info!(%id, code = failure.code, "a report was not delivered");
+                true
             }
+        };
+        if !is_told {
+            tracing::error!(%id, "a failure cannot be told: the message is unreadable");
         }
     }
 
     fn report_to_sip(&self, id: MessageId, request: &Message, failure: &Failure) {
         let report = MessageId::of_report(id);
         if let Some(asked) = Asked::of_request(request).filter(|asked| asked.failed) {
-            return self.confirm(report, request, &asked, Disposition::Failed);
+            return self.confirm(report, request, &asked, Disposition::Failed, None);
         }
         let call_id = report.to_string();
         let unix_time = clock::unix_time();
@@ -95,18 +111,24 @@ impl Bridge {
         let text = content.map(|content| content.text).unwrap_or_default();
         let mapping = &self.gateway.mapping;
         match notice_to_sender(request, &failure.reason, &text, ids, mapping) {
-            Ok(notice) => self.spool_notice(report, &notice),
+            Ok(notice) => self.spool_notice(report, &notice, None),
             Err(error) => tracing::info!(%id, %error, "a failure cannot be told to its SIP user"),
         }
     }
 
-    /// Keeps a MESSAGE of ours until a SIP user has it.
-    pub(in crate::engine) fn spool_notice(&self, id: MessageId, notice: &OutgoingRequest) {
+    /// Keeps a MESSAGE of ours until a SIP user has it, whose account it concerns if it is one.
+    pub(in crate::engine) fn spool_notice(
+        &self,
+        id: MessageId,
+        notice: &OutgoingRequest,
+        account: Option<&str>,
+    ) {
         let recipient = notice.message.request_uri().to_owned();
+        let way = if account.is_some() { Way::Account } else { Way::Component };
         self.spool.accept(Offered {
             id,
-            kind: Kind::SipReport,
-            lane: recipient.clone(),
+            kind: Kind { what: What::SipReport, way },
+            lane: account.map_or_else(|| recipient.clone(), str::to_owned),
             sender: String::new(),
             recipient,
             bytes: notice.message.to_bytes(),
@@ -115,36 +137,63 @@ impl Bridge {
         });
     }
 
-    fn report_to_xmpp(&self, id: MessageId, bytes: &Bytes, failure: &Failure) {
-        let Some(stanza) = parsed(bytes) else { return };
+    /// `None` when the stanza cannot be read.
+    fn report_to_xmpp(&self, id: MessageId, load: &Load, failure: &Failure) -> Option<()> {
+        let way = load.kind.way;
+        let (stanza, bounces) = match way {
+            Way::Component => (parsed(&load.bytes)?, true),
+            Way::Account => {
+                let received = Received::read(&load.bytes)?;
+                (on_account(&received.stanza)?, received.bounces)
+            }
+        };
+        if !bounces {
+            tracing::info!(%id, code = failure.code, "a message that nobody may hear of has failed");
+            return Some(());
+        }
         let error = failure.error.clone().or_else(|| {
-            error_from_response(failure.code, &failure.reason, None, &self.gateway.mapping)
+            error_from_response(failure.code, &failure.reason, None, self.mapping(way))
         });
-        let Some(reply) = error.and_then(|error| error.reply_to(&stanza)) else { return };
+        let Some(reply) = error.and_then(|error| error.reply_to(&stanza)) else { return Some(()) };
         let recipient = stanza.from().unwrap_or_default().into_owned();
         self.spool.accept(Offered {
             id: MessageId::of_report(id),
-            kind: Kind::XmppReport,
-            lane: recipient.split('/').next().unwrap_or_default().to_owned(),
+            kind: Kind { what: What::XmppReport, way },
+            lane: match way {
+                Way::Component => recipient.split('/').next().unwrap_or_default().to_owned(),
+                Way::Account => load.lane.as_ref().to_owned(),
+            },
             sender: String::new(),
             recipient,
             bytes: reply.into(),
             made: None,
             waiter: None,
         });
+        if let Way::Account = way {
+            self.open_stream(&load.lane);
+        }
+        Some(())
     }
 
     /// Tells an XMPP sender who wants to know that the recipient's phone has his message (XEP-0184).
     pub(super) fn send_receipt(&self, load: &Load) {
-        let (Kind::Stanza, Some(worker)) = (load.kind, self.worker()) else { return };
-        if self.gateway.mapping.imdn {
+        let (What::Stanza, Some(worker)) = (load.kind.what, self.worker()) else { return };
+        if self.mapping(load.kind.way).imdn {
             // The phone itself will say so.
             return;
         }
-        let receipt =
-            parsed(&load.bytes).and_then(|it| receipt_for(&it, &worker.shared.unique_id()));
-        if let Some(receipt) = receipt {
-            self.reply(receipt);
+        let stanza = match load.kind.way {
+            Way::Component => parsed(&load.bytes),
+            Way::Account => {
+                let received = Received::read(&load.bytes).filter(|it| it.bounces);
+                received.and_then(|it| on_account(&it.stanza))
+            }
+        };
+        let receipt = stanza.and_then(|it| receipt_for(&it, &worker.shared.unique_id()));
+        match (receipt, load.kind.way) {
+            (Some(receipt), Way::Component) => self.reply(receipt),
+            (Some(receipt), Way::Account) => self.account_home(&load.lane).reply(receipt),
+            (None, _) => {}
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::row::{self, Row};
-use super::{Failure, Kind, Load, Spool, millis};
+use super::row::{self, Row, Way};
+use super::{Failure, Load, Spool, millis};
 use crate::clock;
 use crate::engine::bridge::Bridge;
 use crate::gateway::MessageId;
@@ -25,7 +25,7 @@ impl Bridge {
     pub(super) async fn restore_spool(&self) {
         let mut is_known = false;
         while !self.spool.is_restored.get() {
-            match self.spool.read_store().await {
+            match self.spool.read_store(|row| self.is_ours(row)).await {
                 Ok(uncertain) => {
                     self.spool.is_restored.set(true);
                     let waiting = self.spool.ledger.borrow().len();
@@ -42,10 +42,25 @@ impl Bridge {
                 }
             }
         }
-        self.spool.ledger.borrow_mut().set_open(Side::Sip, true);
+        for side in [Side::Sip, Side::Account] {
+            self.spool.ledger.borrow_mut().set_open(side, true);
+        }
         self.spool.restored.notify_waiters();
         self.spool.deadline_changed.notify_one();
         self.start_ready();
+        self.open_streams();
+    }
+
+    /// Does a message belong to this worker? Those of an account do to the one that has its stream.
+    fn is_ours(&self, row: &Row) -> bool {
+        let Some(worker) = self.worker() else { return false };
+        match row.kind.way {
+            Way::Account if worker.accounts.is_some() => worker.owner_of(&row.lane) == worker.id,
+            Way::Account | Way::Component => {
+                let home = worker.shared.xmpp.as_ref().map_or(0, |xmpp| xmpp.worker);
+                usize::from(worker.id) == home
+            }
+        }
     }
 
     /// Waits until the spool is restored, but not for ever.
@@ -59,13 +74,16 @@ impl Bridge {
 
 impl Spool {
     /// Reads every row; gives the messages of which nobody knows whether they have arrived.
-    async fn read_store(&self) -> Result<Vec<MessageId>, StoreError> {
+    async fn read_store(
+        &self,
+        is_ours: impl Fn(&Row) -> bool,
+    ) -> Result<Vec<MessageId>, StoreError> {
         let Some(store) = &self.store else { return Ok(Vec::new()) };
         let (mut last, mut all) = (0, Vec::new());
         loop {
             let rows = store.query(row::rows_after(last, PAGE)).await?;
             let (read, end) = row::read(&rows);
-            all.extend(read);
+            all.extend(read.into_iter().filter(&is_ours));
             let Some(end) = end else { break };
             last = end;
         }
@@ -85,16 +103,13 @@ impl Spool {
             return ledger.restore_fate(now, row.id, row.state);
         }
         let left = row.expires.saturating_sub(millis(clock::unix_time()));
-        let side = match row.kind {
-            Kind::Request | Kind::XmppReport => Side::Xmpp,
-            Kind::Stanza | Kind::SipReport => Side::Sip,
-        };
-        let load =
-            Load { kind: row.kind, bytes: row.message.clone(), made: None, waiters: Vec::new() };
+        let lane: Arc<str> = Arc::from(&*row.lane);
+        let (kind, bytes) = (row.kind, row.message.clone());
+        let load = Load { kind, lane: lane.clone(), bytes, made: None, waiters: Vec::new() };
         let entry = Entry {
             id: row.id,
-            side,
-            lane: Arc::from(&*row.lane),
+            side: kind.side(),
+            lane,
             expires: now + Duration::from_millis(left),
             size: row.message.len(),
             is_report: row.kind.is_report(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::gateway::MessageId;
-use crate::gateway::ledger::State;
+use crate::gateway::ledger::{Side, State};
 use crate::store::{self, Column, ColumnType, Statement, Table};
 
 /// Ids that one statement names at most; fewer are filled up, so that few statements are prepared.
@@ -34,9 +34,25 @@ pub static SPOOL: Table = Table::new(
 )
 .unique(&[&["mid"]]);
 
+/// What a message is, and what it comes or goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) what: What,
+    pub(crate) way: Way,
+}
+
+/// How the XMPP side is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By the component's stream.
+    Component,
+    /// By the stream of the account that the lane bears the name of.
+    Account,
+}
+
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum What {
     /// A MESSAGE for an XMPP user.
     Request,
     /// A stanza for a SIP user.
@@ -48,12 +64,33 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const WORDS: [(Self, &'static str); 4] = [
-        (Self::Request, "request"),
-        (Self::Stanza, "stanza"),
-        (Self::SipReport, "sip_report"),
-        (Self::XmppReport, "xmpp_report"),
+    const WORDS: [(Self, &'static str); 8] = [
+        (Self::component(What::Request), "request"),
+        (Self::component(What::Stanza), "stanza"),
+        (Self::component(What::SipReport), "sip_report"),
+        (Self::component(What::XmppReport), "xmpp_report"),
+        (Self::account(What::Request), "acc_request"),
+        (Self::account(What::Stanza), "acc_stanza"),
+        (Self::account(What::SipReport), "acc_sip_report"),
+        (Self::account(What::XmppReport), "acc_xmpp_report"),
     ];
+
+    pub(crate) const fn component(what: What) -> Self {
+        Self { what, way: Way::Component }
+    }
+
+    pub(crate) const fn account(what: What) -> Self {
+        Self { what, way: Way::Account }
+    }
+
+    /// Where it goes.
+    pub(crate) fn side(self) -> Side {
+        match (self.what, self.way) {
+            (What::Stanza | What::SipReport, _) => Side::Sip,
+            (What::Request | What::XmppReport, Way::Component) => Side::Xmpp,
+            (What::Request | What::XmppReport, Way::Account) => Side::Account,
+        }
+    }
 
     fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(kind, _)| *kind == self).map_or("", |(_, word)| word)
@@ -65,7 +102,7 @@ impl Kind {
 
     /// Is it about another message?
     pub(crate) fn is_report(self) -> bool {
-        matches!(self, Self::SipReport | Self::XmppReport)
+        matches!(self.what, What::SipReport | What::XmppReport)
     }
 }
 
@@ -257,7 +294,7 @@ mod tests {
     fn row(number: u32) -> Row {
         Row {
             id: id(number),
-            kind: Kind::Stanza,
+            kind: Kind::account(What::Stanza),
             lane: "sip:a@b".to_owned(),
             state: State::Accepted,
             attempts: 0,

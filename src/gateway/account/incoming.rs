@@ -125,7 +125,7 @@ impl<W> Account<W> {
                 else {
                     return;
                 };
-                (from, error.map(|error| error_prefix(&error)).unwrap_or_default())
+                (from, error.map(|error| error_words(&error)).unwrap_or_default())
             }
         };
         let prefix = if is_sent { format!("[{}] ", self.name) } else { prefix };
@@ -136,7 +136,7 @@ impl<W> Account<W> {
 }
 
 /// SER's words before a message that came back.
-fn error_prefix(error: &StanzaError) -> String {
+pub fn error_words(error: &StanzaError) -> String {
     let code = error.condition.legacy_code();
     let text = error.text.clone().unwrap_or_else(|| error.condition.name().to_owned());
     format!("{{Error ({code} - {text}) when trying to send following message}}")

@@ -151,18 +151,45 @@ fn a_server_that_is_away_is_told_when_time_is_up() {
 fn a_wrong_password_fails_what_waits_and_is_told_without_it_too() {
     let mut play = Play::new();
     play.writes("a", "al@y.com").writes("b", "al@y.com");
-    play.account.handle_refused(Text::ErrJauth);
+    play.account.handle_refused(Text::ErrJauth, false);
     play.note("refused".into());
-    play.account.handle_refused(Text::ErrJauth);
+    play.account.handle_refused(Text::ErrJauth, false);
     play.note("again".into()).lines.drain(..2);
     play.reads(
         "0 s refused disconnect failed(a ErrJauth sip:there) failed(b ErrJauth sip:there)
          0 s again",
     );
     let mut play = Play::online();
-    play.account.handle_refused(Text::InfDisconnected);
+    play.account.handle_refused(Text::InfDisconnected, false);
     play.note("refused".into());
     assert!(play.lines[0].ends_with("notice(InfDisconnected )"), "{:?}", play.lines);
+}
+
+#[test]
+fn what_is_kept_elsewhere_opens_the_stream_and_is_told_there() {
+    let mut play = Play::new();
+    play.account.open(play.now);
+    play.note("open".into()).at(6000).waits();
+    assert_eq!(play.at(0).lines.pop().as_deref(), Some("6000 s time"));
+    play.account.handle_refused(Text::ErrJauth, true);
+    play.note("refused".into()).reads("0 s open connect 0 s refused disconnect");
+}
+
+#[test]
+fn what_has_not_left_is_taken_back() {
+    let mut play = Play::new();
+    play.writes("a", "al@y.com").writes("kept", "al@y.com");
+    assert_eq!(play.account.withdraw(|waiter| *waiter == "kept"), ["kept"]);
+    play.ready(false).writes("b", "al@y.com");
+    assert_eq!(play.account.waiter(2), Some(&"b"));
+    assert_eq!(play.account.handle_unsent(2), Some("b"));
+    play.account.handle_lost(2);
+    play.note("lost".into()).lines.drain(..2);
+    play.reads(
+        "0 s ready --> <message to='al@y.com'/>#1
+         0 s order b --> <message to='al@y.com'/>#2
+         0 s lost",
+    );
 }
 
 #[test]

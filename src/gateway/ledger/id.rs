@@ -47,6 +47,31 @@ impl MessageId {
         }
     }
 
+    /// The id of a stanza that has come to an account; the same for every copy that comes to that account.
+    ///
+    /// In a room everybody is somebody else, so that nobody's words pass for a copy of another's.
+    pub fn of_account_stanza(stanza: &Stanza, account: &str, unique: &str) -> Self {
+        let origin = stanza.payload("origin-id", STANZA_IDS).and_then(|it| it.attribute("id"));
+        let from = stanza.from().unwrap_or_default();
+        let is_groupchat = stanza.type_attribute().as_deref() == Some("groupchat");
+        let bare = from.split('/').next().unwrap_or_default();
+        let user = if is_groupchat { &*from } else { bare };
+        let to = stanza.to().unwrap_or_default();
+        let kind = stanza.type_attribute().unwrap_or_default();
+        match origin.filter(|origin| !origin.is_empty()) {
+            Some(origin) => {
+                let parts = ["account", account, user, &to, &kind, &*origin];
+                Self::of(&parts.map(str::as_bytes))
+            }
+            None => Self::of(&[b"unique", unique.as_bytes()]),
+        }
+    }
+
+    /// The id of the same message where it leaves from the account of its sender.
+    pub fn from_account(self) -> Self {
+        Self::of(&[b"from account", &self.0.to_be_bytes()])
+    }
+
     /// The id of the report about a message.
     pub fn of_report(about: Self) -> Self {
         Self::of(&[b"report", &about.0.to_be_bytes()])
@@ -126,6 +151,23 @@ mod tests {
         assert_eq!(id("j@x/1", origin, "u1"), id("j@x/2", origin, "u2"));
         assert_ne!(id("j@x/1", origin, "u1"), id("k@x/1", origin, "u1"));
         assert_ne!(id("j@x/1", "", "u1"), id("j@x/1", "", "u2"));
+    }
+
+    #[test]
+    fn each_account_has_a_copy_of_its_own() {
+        let id = |account: &str, from: &str, kind: &str, unique: &str| {
+            let text = format!(
+                "<message from='{from}' to='a@b' type='{kind}'>\
+                 <origin-id xmlns='urn:xmpp:sid:0' id='o1'/></message>"
+            );
+            let stanza = Stanza::parse(&text, ContentNamespace::Client).unwrap();
+            MessageId::of_account_stanza(&stanza, account, unique)
+        };
+        assert_eq!(id("sip:a@b", "j@x/1", "chat", "u1"), id("sip:a@b", "j@x/2", "chat", "u2"));
+        assert_ne!(id("sip:a@b", "j@x/1", "chat", "u1"), id("sip:c@b", "j@x/1", "chat", "u1"));
+        assert_ne!(id("sip:a@b", "j@x/1", "chat", "u1"), id("sip:a@b", "j@x/1", "error", "u1"));
+        let (one, two) = ("room@x/one", "room@x/two");
+        assert_ne!(id("sip:a@b", one, "groupchat", "u"), id("sip:a@b", two, "groupchat", "u"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{MessageId, Side};
+use super::MessageId;
 
 /// One recipient.
 #[derive(Debug, Default)]
@@ -18,19 +18,14 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// May another message begin?
-    pub(super) fn has_room(&self, side: Side) -> bool {
-        let limit = match side {
-            // A stream keeps their order.
-            Side::Xmpp => usize::MAX,
-            Side::Sip => 1,
-        };
+    /// May another message begin, when so many may be under way?
+    pub(super) fn has_room(&self, limit: usize) -> bool {
         self.paused_until.is_none() && self.under_way < limit
     }
 
     /// May a new message begin at once?
-    pub(super) fn may_pass(&self, side: Side) -> bool {
-        self.waiting.is_empty() && self.has_room(side)
+    pub(super) fn may_pass(&self, limit: usize) -> bool {
+        self.waiting.is_empty() && self.has_room(limit)
     }
 
     pub(super) fn is_unused(&self) -> bool {

@@ -5,8 +5,10 @@ use std::fmt;
 /// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
-    /// To an XMPP user.
+    /// To an XMPP user, on the stream that all messages share.
     Xmpp,
+    /// To an XMPP user, on the stream of the account that the lane bears the name of.
+    Account,
     /// To a SIP user.
     Sip,
 }

@@ -221,6 +221,71 @@ fn time_ends_what_waits_and_not_what_is_under_way() {
 }
 
 #[test]
+fn each_account_waits_for_its_own_stream() {
+    let mut desk = desk();
+    desk.ledger.set_open(Side::Account, true);
+    desk.ledger.set_stream_open("a", true);
+    assert!(desk.take(Side::Account, "a", "one"));
+    assert!(!desk.take(Side::Account, "b", "two"));
+    assert_eq!(desk.ledger.awaited_streams(), [Arc::from("b")]);
+    assert_eq!(desk.accept(Side::Account, "b", "three"), Acceptance::New { starts: false });
+    assert_eq!(desk.ledger.waiting_for("b"), [id("two")], "the other is not stored yet");
+    desk.ledger.handle_stored(id("three"));
+
+    desk.ledger.set_stream_open("a", false);
+    assert_eq!(desk.conclude("one", Outcome::Unsent), None);
+    assert!(desk.started().is_empty());
+    desk.ledger.set_stream_open("b", true);
+    assert_eq!(desk.started(), ["two", "three"]);
+    assert_eq!(desk.ledger.waiting_for("a"), [id("one")]);
+    assert_eq!(desk.conclude("one", Outcome::Failed), Some(State::Failed));
+    assert!(desk.ledger.awaited_streams().is_empty());
+}
+
+#[test]
+fn a_stream_that_breaks_while_a_message_is_stored_leaves_it_waiting() {
+    let mut desk = desk();
+    desk.ledger.set_open(Side::Account, true);
+    desk.ledger.set_stream_open("a", true);
+    assert_eq!(desk.accept(Side::Account, "a", "one"), Acceptance::New { starts: true });
+    desk.ledger.set_stream_open("a", false);
+    assert!(!desk.ledger.handle_stored(id("one")));
+    assert_eq!(desk.ledger.state(id("one")), Some(State::Accepted));
+    desk.ledger.set_stream_open("a", true);
+    assert_eq!(desk.started(), ["one"]);
+}
+
+#[test]
+fn one_account_has_no_more_under_way_than_one_stream_may() {
+    let mut desk = desk();
+    desk.ledger.set_open(Side::Account, true);
+    for account in ["a", "b"] {
+        desk.ledger.set_stream_open(account, true);
+    }
+    assert!(desk.take(Side::Account, "a", "one"));
+    assert!(desk.take(Side::Account, "a", "two"));
+    assert!(!desk.take(Side::Account, "a", "three"));
+    assert!(desk.take(Side::Account, "b", "four"));
+}
+
+#[test]
+fn ledgers_that_share_a_bound_keep_it_together() {
+    let (mut one, mut two) = (desk(), desk());
+    let held = Arc::<Held>::default();
+    for desk in [&mut one, &mut two] {
+        let fresh = Ledger::new(desk.ledger.policy, desk.ledger.bounds);
+        desk.ledger = fresh.sharing(held.clone());
+    }
+    for name in ["1", "2", "3"] {
+        assert!(matches!(one.accept(Side::Sip, "a", name), Acceptance::New { .. }));
+        assert!(matches!(two.accept(Side::Sip, "a", name), Acceptance::New { .. }));
+    }
+    assert_eq!(one.accept(Side::Sip, "a", "4"), Acceptance::Full);
+    two.ledger.handle_refused(id("1"));
+    assert!(matches!(one.accept(Side::Sip, "a", "4"), Acceptance::New { .. }));
+}
+
+#[test]
 fn a_restart_goes_on_where_it_was() {
     let mut desk = desk();
     for (name, attempts) in [("one", 2), ("two", 0)] {

@@ -68,6 +68,12 @@ pub trait ClientCarried {
     fn poll_active(&self) -> Option<bool> {
         None
     }
+    /// The server asks whether so many stanzas are taken, [`poll_ack`](Self::poll_ack) tells when they are.
+    fn handle_ack_asked(&self, _count: u32) {}
+    /// How many stanzas are taken, when the server wants to know; called only while the stream is ready.
+    fn poll_ack(&self) -> Option<u32> {
+        None
+    }
     /// The next stanza to send, with its token; called only while the stream is ready.
     fn poll_stanza(&self) -> Option<(Option<u64>, Vec<u8>)>;
 }
@@ -277,6 +283,7 @@ impl<'a> Carrying<'a> {
                 Event::Derive(derivation) => return Some(Work::Derive(derivation)),
                 Event::Ready { jid, is_resumed } => self.carried.handle_ready(jid, is_resumed),
                 Event::Stanza(stanza) => self.carried.handle_stanza(stanza),
+                Event::AckAsked(count) => self.carried.handle_ack_asked(count),
                 Event::Acked(token) => self.carried.handle_fate(token, true),
                 Event::Lost(token) => self.carried.handle_fate(token, false),
                 Event::Refused(refusal) => {
@@ -317,6 +324,11 @@ impl<'a> Carrying<'a> {
             && let Some(is_active) = self.carried.poll_active()
         {
             self.client.set_active(is_active);
+        }
+        if self.client.is_ready()
+            && let Some(count) = self.carried.poll_ack()
+        {
+            self.client.acknowledge(count);
         }
         while self.client.is_ready()
             && self.out.len() - self.sent < UNSENT

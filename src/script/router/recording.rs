@@ -147,7 +147,7 @@ impl Router for Recording {
     }
 
     fn order_account(&self, order: AccountOrder) -> Waiting<Verdict> {
-        let AccountOrder { sip_id, wish, address, waits } = order;
+        let AccountOrder { sip_id, wish, address, promise, .. } = order;
         let wish = match wish {
             Wish::Online => "online".to_owned(),
             Wish::Offline => "offline".to_owned(),
@@ -156,11 +156,11 @@ impl Router for Recording {
             Wish::Join { room, nick } => format!("join {room}/{nick}"),
             Wish::Exit { room } => format!("exit {room}"),
         };
-        self.note(format!("account {sip_id} {wish} from {address:?} waits {waits}"));
+        self.note(format!("account {sip_id} {wish} from {address:?} {promise:?}"));
         let verdict = self.verdict.borrow().clone();
-        self.later(verdict.unwrap_or_else(|| match waits {
-            true => Verdict::new(200, "OK"),
-            false => Verdict::new(202, "Accepted"),
+        self.later(verdict.unwrap_or_else(|| match promise {
+            Promise::Queued => Verdict::new(202, "Accepted"),
+            Promise::HandedOver | Promise::Delivered => Verdict::new(200, "OK"),
         }))
     }
 

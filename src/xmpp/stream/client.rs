@@ -54,6 +54,12 @@ pub struct ClientConfig {
     pub legacy_auth: bool,
     /// Whether copies of what other resources send and get are wanted (XEP-0280). Default yes.
     pub carbons: bool,
+    /// Whether the driver says when a stanza is taken, once it is kept: see [`Event::AckAsked`]. Default no: as soon as it
+    /// has come.
+    pub keeps: bool,
+    /// Whether the server must acknowledge a stanza twice. Its first word may leave it before the stanza does, and a server
+    /// that is killed in between takes that along. Default no.
+    pub settles_late: bool,
     /// How long each step up to the bound resource may take. Default 20 s.
     pub step_timeout: Duration,
     /// How long the server may be silent before it is probed. Default 120 s.
@@ -89,6 +95,8 @@ impl ClientConfig {
             security: Security::Required,
             legacy_auth: false,
             carbons: true,
+            keeps: false,
+            settles_late: false,
             step_timeout: Duration::from_secs(20),
             idle: Duration::from_secs(120),
             ping_timeout: Duration::from_secs(30),
@@ -115,6 +123,8 @@ pub enum Event {
     },
     /// The server delivers a stanza.
     Stanza(Stanza),
+    /// The server asks how many stanzas are taken; the driver answers with [`Client::acknowledge`] once this many are.
+    AckAsked(u32),
     /// The server has taken the stanza with this token.
     Acked(u64),
     /// The stanza with this token may have arrived or not, and nobody will ever tell.
@@ -209,6 +219,8 @@ pub struct Client {
     has_sm: bool,
     received: u32,
     outbox: Outbox,
+    /// What the server has acknowledged once.
+    settling: Vec<u64>,
     /// When the current state, or the server's silence, has lasted too long.
     deadline: Instant,
     is_probing: bool,
@@ -241,6 +253,7 @@ impl Client {
             has_sm: false,
             received: 0,
             outbox: Outbox::default(),
+            settling: Vec::new(),
             deadline: now + config.step_timeout,
             is_probing: false,
             serial: 0,
@@ -296,6 +309,13 @@ impl Client {
         Ok(())
     }
 
+    /// Tells the server that so many stanzas are taken, as [`Event::AckAsked`] has asked.
+    pub fn acknowledge(&mut self, count: u32) {
+        if self.state == State::Ready {
+            self.write_ack(count);
+        }
+    }
+
     /// Closes the stream in order: what is queued goes out before the closing tag.
     pub fn close(&mut self, now: Instant) {
         match self.state {
@@ -303,6 +323,9 @@ impl Client {
             State::Closing | State::Closed => {}
             _ => {
                 self.resume_id = None;
+                if self.has_sm && self.state == State::Ready {
+                    self.write_ack(self.received);
+                }
                 self.out.extend_from_slice(CLOSING_TAG);
                 self.state = State::Closing;
                 self.deadline = now + self.config.close_timeout;
@@ -396,10 +419,10 @@ impl Client {
         }
         match (self.resume_id, self.jid) {
             (Some(id), Some(jid)) => {
-                let (received, outbox) = (self.received, self.outbox);
-                Ok(Resumption { id, jid: jid.to_string(), received, outbox })
+                let (received, outbox, settling) = (self.received, self.outbox, self.settling);
+                Ok(Resumption { id, jid: jid.to_string(), received, outbox, settling })
             }
-            _ => Err(self.outbox.give_up()),
+            _ => Err(self.settling.into_iter().chain(self.outbox.give_up()).collect()),
         }
     }
 
@@ -408,7 +431,10 @@ impl Client {
             Frame::Whitespace => {}
             Frame::StreamOpen(tag) => self.handle_header(&tag),
             Frame::Stanza(bytes) => self.handle_element(now, bytes),
-            Frame::StreamClose if self.state == State::Closing => self.end(CloseReason::Local),
+            Frame::StreamClose if self.state == State::Closing => {
+                self.settle(Vec::new());
+                self.end(CloseReason::Local);
+            }
             Frame::StreamClose => {
                 // XEP-0198 §5: who closes a stream has ended it.
                 self.resume_id = None;

@@ -98,12 +98,14 @@ pub struct Resumption {
     pub(super) received: u32,
     /// What was on its way.
     pub(super) outbox: Outbox,
+    /// What was acknowledged once.
+    pub(super) settling: Vec<u64>,
 }
 
 impl Resumption {
     /// Nobody will go on with the stream: the tokens of what was on its way.
     pub fn give_up(self) -> Vec<u64> {
-        self.outbox.give_up()
+        self.settling.into_iter().chain(self.outbox.give_up()).collect()
     }
 }
 

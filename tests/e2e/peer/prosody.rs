@@ -24,6 +24,11 @@ pub(super) fn start(server: &XmppServer) -> Process {
             ),
         );
     }
+    if server.keeps {
+        text = text
+            .replace(", \"offline\" }", " }")
+            .replace("\"smacks\", ", "\"smacks\", \"offline\", ");
+    }
     fs::write(&config, text).unwrap();
     for user in USERS {
         add_account(server, user, SECRET);
@@ -63,5 +68,10 @@ pub(super) fn add_account(server: &XmppServer, user: &str, password: &str) {
     let accounts = server.folder().join("data/xmpp%2eexample/accounts");
     fs::create_dir_all(&accounts).unwrap();
     let account = format!("return {{ [\"password\"] = \"{password}\" }};\n");
-    fs::write(accounts.join(format!("{user}.dat")), account).unwrap();
+    let escaped = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02x}"),
+    };
+    let file: String = user.bytes().map(escaped).collect();
+    fs::write(accounts.join(format!("{file}.dat")), account).unwrap();
 }

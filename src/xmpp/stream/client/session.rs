@@ -34,7 +34,9 @@ impl Client {
         let (Some(acked), Ok(jid)) = (acked, FullJid::new(&old.jid)) else {
             return self.fail(CloseReason::Protocol("resumption with a wrong count"));
         };
-        self.events.extend(acked.into_iter().map(Event::Acked));
+        // The server lives, so that nothing of it was lost on the way.
+        let settled = old.settling.into_iter().chain(acked);
+        self.events.extend(settled.map(Event::Acked));
         for stanza in old.outbox.unacked() {
             self.out.extend_from_slice(stanza);
         }
@@ -51,7 +53,8 @@ impl Client {
         if let (Some(old), Some(h)) = (&mut self.resumption, count(stanza))
             && let Some(acked) = old.outbox.handle_count(h)
         {
-            self.events.extend(acked.into_iter().map(Event::Acked));
+            let settled = old.settling.drain(..).chain(acked);
+            self.events.extend(settled.map(Event::Acked));
         }
         self.give_up_resumption();
         self.bind(now);
@@ -163,7 +166,7 @@ impl Client {
             // An earlier ping covers less than was noted since.
             if serial.parse() == Ok(self.serial) && !self.has_sm {
                 let acked = self.outbox.handle_answer();
-                self.events.extend(acked.into_iter().map(Event::Acked));
+                self.settle(acked);
             }
             return;
         }
@@ -176,12 +179,10 @@ impl Client {
             return;
         }
         match (stanza.name(), count(stanza)) {
-            ("r", _) => {
-                let h = self.received.to_string();
-                Writer::new(&mut self.out).start_in("a", ns::SM).attr("h", &h).end();
-            }
+            ("r", _) if self.config.keeps => self.events.push_back(Event::AckAsked(self.received)),
+            ("r", _) => self.write_ack(self.received),
             ("a", Some(h)) => match self.outbox.handle_count(h) {
-                Some(acked) => self.events.extend(acked.into_iter().map(Event::Acked)),
+                Some(acked) => self.settle(acked),
                 None => {
                     self.resume_id = None;
                     self.fail(CloseReason::Protocol("acknowledged what was never sent"));
@@ -189,6 +190,23 @@ impl Client {
             },
             _ => {}
         }
+    }
+
+    /// Takes what the server has acknowledged just now. What it closes in order it does not lose.
+    pub(super) fn settle(&mut self, mut acked: Vec<u64>) {
+        let mut settled = std::mem::take(&mut self.settling);
+        match self.config.settles_late && self.state == State::Ready {
+            true => self.settling = acked,
+            false => settled.append(&mut acked),
+        }
+        self.events.extend(settled.into_iter().map(Event::Acked));
+        if !self.settling.is_empty() {
+            self.ask_for_ack();
+        }
+    }
+
+    pub(super) fn write_ack(&mut self, count: u32) {
+        Writer::new(&mut self.out).start_in("a", ns::SM).attr("h", &count.to_string()).end();
     }
 }
 

@@ -134,6 +134,7 @@ impl Ladder {
                 Event::Ready { jid, is_resumed: false } => format!("Ready {jid}"),
                 Event::Ready { .. } => "Resumed".into(),
                 Event::Stanza(stanza) => format!("Stanza {}", stanza.name()),
+                Event::AckAsked(count) => format!("AckAsked {count}"),
                 Event::Acked(token) => format!("Acked {token}"),
                 Event::Lost(token) => format!("Lost {token}"),
                 Event::Refused(refusal) => format!("Refused {refusal}"),
@@ -326,6 +327,55 @@ fn acknowledgements_tell_what_the_server_has_taken() {
 }
 
 #[test]
+fn who_keeps_stanzas_says_when_they_are_taken() {
+    let mut ladder = Ladder::ready(SM);
+    Arc::make_mut(&mut ladder.client.config).keeps = true;
+    ladder.hears("<message/>").hears("<r xmlns='urn:xmpp:sm:3'/>");
+    ladder.at(10).client.acknowledge(1);
+    ladder.note("taken".into());
+    ladder.reads(
+        "
+         0 ms  <-- message  Stanza message
+         0 ms  <-- r        AckAsked 1
+        10 ms  taken        --> a
+        ",
+    );
+    assert!(ladder.sent.ends_with("<a xmlns='urn:xmpp:sm:3' h='1'/>"), "{}", ladder.sent);
+}
+
+#[test]
+fn who_settles_late_asks_twice() {
+    let mut ladder = Ladder::ready(SM);
+    Arc::make_mut(&mut ladder.client.config).settles_late = true;
+    ladder.hears("<a xmlns='urn:xmpp:sm:3' h='3'/>").sends(1);
+    ladder.at(10).hears("<a xmlns='urn:xmpp:sm:3' h='4'/>");
+    ladder.at(20).hears("<a xmlns='urn:xmpp:sm:3' h='4'/>");
+    ladder.at(30).sends(2).hears("<a xmlns='urn:xmpp:sm:3' h='5'/>");
+    ladder.reads(
+        "
+         0 ms  <-- a
+         0 ms  send 1  --> message,r
+        10 ms  <-- a   --> r
+        20 ms  <-- a   Acked 1
+        30 ms  send 2  --> message,r
+        30 ms  <-- a   --> r
+        ",
+    );
+    // A stream that breaks leaves it open; one that is closed in order does not.
+    ladder.loses_the_connection();
+    assert_eq!(ladder.client.into_resumption().unwrap().give_up(), [2]);
+    let mut ladder = Ladder::ready(SM);
+    Arc::make_mut(&mut ladder.client.config).settles_late = true;
+    ladder.hears("<a xmlns='urn:xmpp:sm:3' h='3'/>").sends(1);
+    ladder.hears("<a xmlns='urn:xmpp:sm:3' h='4'/>");
+    ladder.client.close(ladder.now);
+    ladder.note("close".into()).hears(CLOSE).lines.drain(..3);
+    ladder.reads(
+        "0 ms close --> a,/stream:stream 0 ms <-- /stream:stream Acked 1 Closed closed by us",
+    );
+}
+
+#[test]
 fn a_count_of_what_was_never_sent_ends_the_stream() {
     let mut ladder = Ladder::ready(SM);
     ladder.hears("<a xmlns='urn:xmpp:sm:3' h='9'/>");
@@ -485,7 +535,7 @@ fn a_stream_that_we_close_cannot_be_resumed() {
     ladder.client.close(ladder.now);
     ladder.note("close".into()).hears(format!("<message/>{CLOSE}"));
     ladder.reads(
-        "0 ms close --> /stream:stream
+        "0 ms close --> a,/stream:stream
          0 ms <-- message,/stream:stream Stanza message Closed closed by us",
     );
     assert!(ladder.client.into_resumption().is_err());
