@@ -5,6 +5,7 @@ mod explain;
 mod fate;
 mod logging;
 mod migrate;
+mod migrate_db;
 mod run;
 mod user;
 
@@ -38,6 +39,7 @@ Examples:
   sipjab check new-route.rhai      check a script before it takes the place of the old one
   sipjab fate 3f1c…                what became of a message
   sipjab migrate ser.cfg -o new    carry an old configuration over
+  sipjab migrate-db --from mysql://…  its tables, too
   sipjab explain sip:a@sip.example show what the gateway makes of an address
   sipjab user add sip:joe@sip.example joe
 
@@ -58,6 +60,7 @@ enum Command {
     Check(check::Check),
     Fate(fate::Fate),
     Migrate(migrate::Migrate),
+    MigrateDb(migrate_db::MigrateDb),
     Explain(explain::Explain),
     User(user::UserCommand),
 }
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.execute(),
         Command::Fate(fate) => fate.execute(),
         Command::Migrate(migrate) => migrate.execute(),
+        Command::MigrateDb(migrate_db) => migrate_db.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::User(user) => user.execute(),
     }
@@ -127,6 +131,8 @@ mod tests {
             "sipjab migrate ser.cfg -o new --dialect ser0 --define A --define B=1 --undef C --report json",
             "sipjab user -c sipjab.toml add sip:joe@sip.example joe",
             "sipjab user verify",
+            "sipjab migrate-db --from sqlite:a.db --to sqlite:b.db",
+            "sipjab migrate-db -c s.toml --from sqlite:a.db --dry-run --jaddress h --jport 5222 --domain d --tls off",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

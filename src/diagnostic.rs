@@ -173,10 +173,12 @@ pub fn position(text: &str, offset: usize) -> (usize, usize) {
 ///
 /// At most a third of the letters may differ, a swap of neighbours counting once.
 pub fn closest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (name.chars().count() / 3).max(1);
+    let length = name.chars().count();
+    let allowed = (length / 3).max(1);
     names
         .into_iter()
-        .filter(|candidate| *candidate != name)
+        // The distance is at least that of the lengths, and costs much with a name of a megabyte.
+        .filter(|it| *it != name && it.chars().count().abs_diff(length) <= allowed)
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

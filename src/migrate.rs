@@ -18,6 +18,7 @@ mod variable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crate::diagnostic::Diagnostic;
 use config::Settings;
@@ -106,7 +107,6 @@ impl Migration {
             source.files.first().map_or(String::new(), |(name, _)| base_name(name).to_owned());
         let mut settings = Settings::read(&source, dialect, &items, &server.modules);
         let config = sound_config(&mut settings, &name, server);
-        let known = known();
         let (mut banned, mut reasons) = (BTreeSet::new(), BTreeMap::new());
         let mut uncalled = BTreeSet::new();
         let custom = settings.custom.clone();
@@ -115,7 +115,7 @@ impl Migration {
                 source: &source,
                 dialect,
                 functions: &server.functions,
-                known: &known,
+                known: &MODULES,
                 custom: &custom,
                 flags: settings.flags.clone(),
                 banned: &banned,
@@ -191,11 +191,12 @@ fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn known() -> BTreeMap<&'static str, &'static str> {
+/// The module of each function of the old programs.
+static MODULES: LazyLock<BTreeMap<&'static str, &'static str>> = LazyLock::new(|| {
     let rows = KNOWN.lines().filter_map(|line| line.split_once(':'));
     rows.flat_map(|(module, names)| names.split_whitespace().map(move |name| (name, module)))
         .collect()
-}
+});
 
 /// The configuration for people and for the check; what the check refuses becomes a comment.
 fn sound_config(settings: &mut Settings<'_>, name: &str, server: &Server<'_>) -> (String, String) {
@@ -361,5 +362,8 @@ fn blamed(found: &[Diagnostic], marks: &Marks) -> (Vec<(usize, String)>, Vec<Str
     (bans, idle)
 }
 
+#[cfg(test)]
+#[path = "migrate/meaning/tests.rs"]
+mod meaning;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Every socket: what reads from the network and writes to it.
 
 pub mod dns;
-mod listen;
+pub mod listen;
 mod log_limit;
 pub mod tcp;
 pub mod tls;

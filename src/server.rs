@@ -2,7 +2,6 @@
 
 mod files;
 mod layers;
-mod listen;
 mod serve;
 
 use std::path::Path;
@@ -83,6 +82,14 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     serve::serve(Arc::new(config))
 }
 
+/// A checker of scripts whose configuration nobody knows: modules have their default parameters.
+pub fn checker_of_scripts() -> Result<Checker, ParamError> {
+    let config = Config::with_defaults(Path::new(""));
+    let exports = modules::load(&config.modules, &Commons::default())?;
+    let engine = script::engine::engine(&config.script, &exports);
+    Ok(Checker::new(engine, exports.catalogue().for_any_configuration()))
+}
+
 /// A checker that knows what scripts may call under `config`.
 pub fn checker(config: &Config) -> Result<Checker, ParamError> {
     let exports = modules::load(&config.modules, &Commons::default())?;
@@ -118,7 +125,7 @@ pub fn check_snippet(text: &str) -> Result<(), ParamError> {
         true => format!("{text}\nfn {route}() {{}}\n"),
         false => format!("fn {route}() {{\n{text}\n}}\n"),
     };
-    let mut findings = checker(&Config::with_defaults(Path::new("")))?.check_text("snippet", &text);
+    let mut findings = checker_of_scripts()?.check_text("snippet", &text);
     findings.retain(|finding| finding.severity == Severity::Error);
     if findings.is_empty() { Ok(()) } else { Err(ParamError(findings)) }
 }

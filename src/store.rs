@@ -1,7 +1,8 @@
 //! What outlives the process, in SQLite or in MySQL: asked from any worker, answered or refused within a deadline.
 //!
 //! Threads of the store's own speak with the database: one makes all changes, in the order in which they were asked for,
-//! and several answer questions. Their queues are bounded, and whoever asks waits for as long as the deadline at most,
+//! and several answer questions. Questions that need not block are answered on the worker's own thread, since to wake
+//! another costs more than the answer. Queues are bounded, and whoever asks waits for as long as the deadline at most,
 //! whatever the database does.
 
 mod backend;
@@ -11,6 +12,7 @@ mod lane;
 mod mysql;
 mod schema;
 pub mod seal;
+mod shape;
 mod sqlite;
 mod statement;
 mod table;
@@ -26,8 +28,8 @@ use tokio::time::timeout_at;
 
 use crate::clock;
 use crate::config::{StoreConfig, StoreUrl};
-use backend::Backend;
-use lane::{Answer, CONNECTING, Reads, Writes};
+use backend::{Backend, Dialect};
+use lane::{Answer, CONNECTING, Lanes, Reads};
 use mysql::Mysql;
 use sqlite::{Durability, Sqlite};
 
@@ -40,6 +42,9 @@ pub use value::{Row, Value};
 #[derive(Clone)]
 pub struct Store {
     way: Way,
+    /// Lanes of one worker's thread, which answer what they can.
+    local: Option<Reads>,
+    dialect: &'static Dialect,
     timeout: Duration,
 }
 
@@ -53,7 +58,7 @@ impl std::fmt::Debug for Store {
 enum Way {
     /// A database that has nothing to wait for is used where it is asked.
     Memory(Arc<Mutex<Sqlite>>),
-    Lanes(Reads, Writes),
+    Lanes(Lanes),
 }
 
 impl Store {
@@ -75,20 +80,7 @@ impl Store {
         tables: &[Table],
         durability: Durability,
     ) -> Result<Self, StoreError> {
-        let (way, name, first) = match &config.url {
-            StoreUrl::Memory => (memory(tables)?, "memory".to_owned(), Ok(())),
-            StoreUrl::Sqlite(path) => {
-                let file = sqlite::File { path: path.clone(), durability };
-                let (way, first) = lanes::<Sqlite>(&file, tables, config.queue)?;
-                first?;
-                (way, format!("sqlite {}", path.display()), Ok(()))
-            }
-            StoreUrl::Mysql(url) => {
-                let (address, name) = mysql::address(url.expose())?;
-                let (way, first) = lanes::<Mysql>(&address, tables, config.queue)?;
-                (way, name, first)
-            }
-        };
+        let (store, name, first) = Self::connect(config, tables, durability, false)?;
         match first {
             Ok(()) => tracing::info!(%name, "store open"),
             Err(error) if error.retry_after().is_some() => {
@@ -96,14 +88,49 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
-        Ok(Self { way, timeout: config.timeout })
+        Ok(store)
+    }
+
+    /// The store, its name without its password, and how the first attempt to connect went.
+    fn connect(
+        config: &StoreConfig,
+        tables: &[Table],
+        durability: Durability,
+        is_read_only: bool,
+    ) -> Result<(Self, String, Result<(), StoreError>), StoreError> {
+        let (way, dialect, name, first) = match &config.url {
+            StoreUrl::Memory => (memory(tables)?, &Sqlite::DIALECT, "memory".to_owned(), Ok(())),
+            StoreUrl::Sqlite(path) => {
+                let file = sqlite::File { path: path.clone(), durability, is_read_only };
+                let (way, first) = lanes::<Sqlite>(&file, tables, config.queue)?;
+                first?;
+                (way, &Sqlite::DIALECT, format!("sqlite {}", path.display()), Ok(()))
+            }
+            StoreUrl::Mysql(url) => {
+                let (address, name) = mysql::address(url.expose())?;
+                let (way, first) = lanes::<Mysql>(&address, tables, config.queue)?;
+                (way, &Mysql::DIALECT, name, first)
+            }
+        };
+        Ok((Self { way, local: None, dialect, timeout: config.timeout }, name, first))
     }
 
     /// A database with these tables that ends with this value; for tests, and for who needs nothing kept.
     ///
     /// It answers at once: its futures are ready when they are polled first.
     pub fn in_memory(tables: &[Table]) -> Result<Self, StoreError> {
-        Ok(Self { way: memory(tables)?, timeout: Duration::from_secs(2) })
+        let (dialect, local) = (&Sqlite::DIALECT, None);
+        Ok(Self { way: memory(tables)?, local, dialect, timeout: Duration::from_secs(2) })
+    }
+
+    /// The same store, with connections of this thread's own for questions. To be called in a `LocalSet`.
+    #[must_use]
+    pub fn with_local_lanes(&self) -> Self {
+        let local = match &self.way {
+            Way::Memory(_) => None,
+            Way::Lanes(lanes) => Some((lanes.start_local)()),
+        };
+        Self { local, ..self.clone() }
     }
 
     /// The rows that answer a question, asked now; the database refuses changes in it.
@@ -116,7 +143,10 @@ impl Store {
         let deadline = clock::now() + self.timeout;
         let pending = match &self.way {
             Way::Memory(sqlite) => Pending::Over(at_once(lock(sqlite).query(&statement, deadline))),
-            Way::Lanes(reads, _) => Pending::from(reads.ask(statement, deadline)),
+            Way::Lanes(lanes) => {
+                let local = self.local.as_ref().filter(|reads| reads.is_up());
+                Pending::from(local.unwrap_or(&lanes.reads).ask(statement, deadline))
+            }
         };
         pending.until(deadline)
     }
@@ -137,7 +167,7 @@ impl Store {
                 let done = at_once(group::run_lists(&mut *lock(sqlite), &lists, deadline));
                 Pending::Over(done.into_iter().next().unwrap_or(Ok(0)))
             }
-            Way::Lanes(_, writes) => Pending::from(writes.ask(statements, deadline)),
+            Way::Lanes(lanes) => Pending::from(lanes.writes.ask(statements, deadline)),
         };
         pending.until(deadline)
     }
@@ -156,15 +186,14 @@ fn lanes<B: Backend>(
     queue: usize,
 ) -> Result<(Way, Result<(), StoreError>), StoreError> {
     let started = lane::start::<B>(address, tables.to_vec(), queue);
-    let (reads, writes, attempts) =
-        started.map_err(|error| StoreError::Unopened(error.to_string()))?;
+    let (lanes, attempts) = started.map_err(|error| StoreError::Unopened(error.to_string()))?;
     let next = || {
         let attempt = attempts.recv_timeout(CONNECTING + Duration::from_secs(1));
         attempt.unwrap_or(Err(StoreError::Timeout))
     };
     // The one that writes comes first, since those that read wait until it has seen to the tables.
     let first = next().and_then(|()| next());
-    Ok((Way::Lanes(reads, writes), first))
+    Ok((Way::Lanes(lanes), first))
 }
 
 fn lock(sqlite: &Mutex<Sqlite>) -> MutexGuard<'_, Sqlite> {

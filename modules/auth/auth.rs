@@ -22,6 +22,7 @@ use crate::store::Store;
 pub use config::Config;
 use identity::realm_of;
 use shared::Shared;
+pub use subscriber::SUBSCRIBER;
 
 /// `[modules.auth]`
 pub static MODULE: ModuleDef = ModuleDef { name: "auth", load };

@@ -10,11 +10,11 @@ use crate::sip::digest::{Credentials, Ha1, Hash, Outcome};
 use crate::store::{Column, ColumnType, Row, Statement, Table, is_name};
 
 /// Kamailio's table. One that is there already needs only the columns that the parameters name.
-pub(super) static SUBSCRIBER: Table = Table::new(
+pub static SUBSCRIBER: Table = Table::new(
     "subscriber",
     7,
     &[
-        Column::new("id", ColumnType::Id),
+        Column::new("id", ColumnType::Id).optional(),
         Column::new("username", ColumnType::Text(64)).default("''"),
         Column::new("domain", ColumnType::Text(64)).default("''").optional(),
         Column::new("password", ColumnType::Text(64)).default("''").optional(),

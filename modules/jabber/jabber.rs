@@ -20,6 +20,12 @@ pub static MODULE: ModuleDef = ModuleDef { name: "jabber", load };
 
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let config = params.parse::<Config>()?;
+    if params.is_given() && !config.is_on() {
+        let help =
+            "`jdomain` is the SIP domain of the Jabber network: jdomain = \"jabber.example=*\"";
+        return Err(params.finding("the key `jdomain` is missing", help));
+    }
+    let lack = (!config.is_on()).then_some("`jdomain` of [modules.jabber] is missing");
     if config.is_on() {
         exports.table(&JUSERS);
         for (table, _) in TRANSPORTS {
@@ -29,11 +35,13 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let jabber = Jabber { ser: config.ser(), mapping: config.mapping(), config };
     exports
         .with(jabber)
+        .lacking(lack)
         .export("go_online", [], REQUEST, go_online)
         .export("go_offline", [], REQUEST, go_offline)
         .export("send_message", [], REQUEST, send_message)
         .export("join_conference", [], REQUEST, join_conference)
         .export("exit_conference", [], REQUEST, exit_conference)
+        .lacking(None)
         .export("is_jabber_destination", [], REQUEST, is_jabber_destination)
         .export("stanza_account", [], XMPP_MESSAGE, stanza_account);
     Ok(())

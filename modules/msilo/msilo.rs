@@ -20,7 +20,8 @@ use crate::sip::Uri;
 use crate::store::{Store, StoreError};
 pub use config::Config;
 use delivery::{Office, UnderWay};
-use silo::{SILO, Stored};
+pub use silo::SILO;
+use silo::Stored;
 
 /// `[modules.msilo]`
 pub static MODULE: ModuleDef = ModuleDef { name: "msilo", load };

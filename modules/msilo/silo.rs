@@ -6,8 +6,8 @@ use crate::script::route::Route;
 use crate::sip::HeaderId;
 use crate::store::{Column, ColumnType, Row, Statement, Table};
 
-/// Times are seconds since 1970.
-pub(super) static SILO: Table = Table::new(
+/// The table. Times are seconds since 1970.
+pub static SILO: Table = Table::new(
     "silo",
     8,
     &[

@@ -12,7 +12,7 @@ pub static LOCATION: Table = Table::new(
     "location",
     9,
     &[
-        Column::new("id", ColumnType::Id),
+        Column::new("id", ColumnType::Id).optional(),
         Column::new("ruid", ColumnType::Text(64)).default("''"),
         Column::new("username", ColumnType::Text(64)).default("''"),
         Column::new("domain", ColumnType::Text(64)).nullable(),

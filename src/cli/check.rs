@@ -55,12 +55,16 @@ impl Check {
             },
         };
         let mut findings = Vec::new();
-        if let (Some(file), Err(error)) = (located, server::check_certificates(&config)) {
+        if let (Some(file), Err(error)) = (&located, server::check_certificates(&config)) {
             let file = file.display().to_string();
             findings.push(Diagnostic::about(Severity::Error, file, error.to_string()));
         }
         let path = self.script.as_deref().unwrap_or(&config.script.file);
-        match server::checker(&config) {
+        let checker = match located {
+            Some(_) => server::checker(&config),
+            None => server::checker_of_scripts(),
+        };
+        match checker {
             Ok(checker) => findings.extend(
                 checker
                     .check_file(path)

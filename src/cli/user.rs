@@ -1,7 +1,7 @@
 //! `sipjab user`
 
 mod csv;
-mod verify;
+pub(super) mod verify;
 
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
@@ -214,7 +214,10 @@ impl Action {
                         vec![users.find(&sip_id).await?.ok_or(UserError::Unknown(sip_id))?]
                     }
                 };
-                verify::verify(jabber, config, all).await?;
+                let tried = verify::verify(jabber, &config.dns, all, verify::Shown::All).await;
+                if tried.failed > 0 {
+                    return Err(UserError::Fail(tried.failed, tried.count));
+                }
             }
         }
         Ok(())

@@ -50,6 +50,21 @@ impl Params {
         self.document.read(self.table(root)).map_err(ParamError)
     }
 
+    /// Does the configuration have the table?
+    pub fn is_given(&self) -> bool {
+        self.module.is_some()
+    }
+
+    /// A finding about the table as a whole, with what to do about it.
+    pub fn finding(&self, message: &str, help: &str) -> ParamError {
+        let root = self.document.table().map_err(ParamError);
+        let span = root.map(|root| self.table(root).span());
+        ParamError(match span {
+            Ok(span) => vec![self.document.finding(message, span).with_help(help)],
+            Err(ParamError(findings)) => findings,
+        })
+    }
+
     fn table<'t>(&self, root: Spanned<DeTable<'t>>) -> Spanned<DeTable<'t>> {
         let Some(module) = &self.module else { return root };
         let modules = root.into_inner().remove("modules").map(Spanned::into_inner);

@@ -60,7 +60,8 @@ impl StoreUrl {
         }
     }
 
-    fn parse(url: &str) -> Result<Self, &'static str> {
+    /// The database of a URL.
+    pub fn parse(url: &str) -> Result<Self, &'static str> {
         match url.split_once(':') {
             Some(("sqlite", "")) => Err("the path behind `sqlite:` is missing"),
             Some(("sqlite", ":memory:")) => Ok(Self::Memory),

@@ -1,5 +1,6 @@
 //! `sipjab.toml` and the environment file.
 
+mod jabber;
 mod render;
 
 use std::collections::BTreeMap;
@@ -75,6 +76,7 @@ impl<'s> Settings<'s> {
         for item in items {
             settings.item(item);
         }
+        settings.jabber(items);
         settings
     }
 

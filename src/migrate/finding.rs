@@ -59,6 +59,10 @@ pub enum Code {
     EditOrder,
     /// A second reply to one request.
     DoubleReply,
+    /// A variable with several values, one behind the other.
+    Values,
+    /// The habits of the old module are kept.
+    Profile,
     /// A difference in what regular expressions mean.
     Regex,
     /// A branch of `#!ifdef` that is not taken.
@@ -89,6 +93,8 @@ impl Code {
             Self::RawSearch => ("raw-search", Note),
             Self::EditOrder => ("edit-order", Note),
             Self::DoubleReply => ("double-reply", Note),
+            Self::Values => ("values", Note),
+            Self::Profile => ("profile", Note),
             Self::Regex => ("regex", Note),
             Self::Branch => ("branch", Note),
             Self::Dropped => ("dropped", Dropped),

@@ -22,7 +22,7 @@ impl Functions {
 pub(super) enum Gives {
     Bool,
     Nothing,
-    Text,
+    Number,
 }
 
 /// What becomes of a call.
@@ -39,7 +39,7 @@ pub(super) enum Becomes {
 }
 
 use Becomes::{Call, Nothing};
-use Gives::{Bool, Nothing as Unit, Text};
+use Gives::{Bool, Nothing as Unit, Number};
 
 const BY_ITSELF: &str = "the server does this by itself";
 const EDITS: &str = "every edit is seen at once";
@@ -177,7 +177,7 @@ pub(super) const ROWS: &[(&str, usize, Becomes)] = &[
     ("add_uri_param", 1, Call("add_uri_param({0:t})", Unit)),
     ("cmp_uri", 2, Call("cmp_uri({0:t}, {1:t})", Bool)),
     ("cmp_aor", 2, Call("cmp_aor({0:t}, {1:t})", Bool)),
-    ("strlen", 1, Call("{0:v}.len()", Text)),
+    ("strlen", 1, Call("{0:v}.len()", Number)),
     ("strempty", 1, Call("{0:v}.is_empty()", Bool)),
     ("not_empty", 1, Call("!{0:v}.is_empty()", Bool)),
     // who it is

@@ -298,7 +298,22 @@ fn what_is_no_configuration_is_refused_or_told() {
         let made = migrate(text).unwrap();
         assert!(made.script.contains("fn request_route()"), "{text}");
     }
+    // Nobody looks for what a name of a megabyte may stand for.
+    assert!(migrate(&format!("route {{ {}(); }}", "x".repeat(1 << 20))).is_ok());
     let chain = format!("route {{ {} exit; }}", "if (a) exit; else ".repeat(3000));
     assert!(migrate(&chain).is_ok());
     assert!(migrate(&format!("route {{ if ({}a) exit; }}", "!".repeat(5000))).is_ok());
+}
+
+#[test]
+fn a_missing_jdomain_is_asked_for() {
+    let text = "loadmodule \"jabber.so\"\nmodparam(\"jabber\", \"jaddress\", \"jabber.example\")\nroute { jab_go_online(); }\n";
+    let made = migrated(Ser0, text);
+    assert!(made.config.contains("jdomain = \"jabber.example\"\n"), "{}", made.config);
+    let finding = made.report.findings.iter().find(|it| it.message.contains("jdomain")).unwrap();
+    assert_eq!((finding.code, finding.place.line), (Code::Decision, 1));
+    let made = migrated(Ser0, &text.replace("jabber.example", "127.0.0.1"));
+    assert!(made.config.contains("jdomain = \"jabber.invalid\"\n"), "{}", made.config);
+    let named = text.replace("jaddress", "jdomain");
+    assert_eq!(migrated(Ser0, &named).config.matches("jdomain").count(), 1);
 }

@@ -1,5 +1,8 @@
 //! Datagrams: one socket per worker and listen address (RFC 3261 §18).
 
+mod batch;
+mod steer;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -9,20 +12,18 @@ use std::time::{Duration, Instant};
 
 use ahash::HashMap;
 use bytes::Bytes;
-use socket2::{Protocol, Socket, Type};
+use socket2::Socket;
 use tokio::net::UdpSocket;
 use tokio::task;
 
-use super::listen;
 use super::log_limit::LogLimit;
 use crate::clock;
+use batch::{Receiver, Sender};
+
+pub(super) use steer::steer;
 
 /// What the kernel is asked to keep for us while a worker is busy.
 const KERNEL_BUFFER: usize = 4 << 20;
-/// The largest datagram there is.
-const DATAGRAM: usize = 64 << 10;
-/// Datagrams taken in one go before timers and other tasks have their turn.
-const BURST: usize = 64;
 /// Datagrams that may wait for the kernel; more are dropped, and the transaction repeats them.
 const WAITING: usize = 4096;
 
@@ -34,22 +35,24 @@ pub struct UdpPort {
 
 struct Shared {
     socket: UdpSocket,
-    /// What the kernel had no room for, oldest first. A task sends it while there is any.
+    /// What is sent soon, oldest first.
     waiting: RefCell<VecDeque<(SocketAddr, Bytes)>>,
+    sender: RefCell<Sender>,
+    /// A task sends what waits, as soon as it has its turn.
     is_flushing: Cell<bool>,
     drops: LogLimit,
 }
 
 impl UdpPort {
-    /// A socket at this address, beside those of the other workers.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = listen::bind(address, Type::DGRAM, Protocol::UDP)?;
+    /// One of the sockets of a [`Group`](super::listen::Group).
+    pub fn new(socket: Socket) -> io::Result<Self> {
         enlarge_buffers(&socket);
         let socket = UdpSocket::from_std(socket.into())?;
         let local = socket.local_addr()?;
         let shared = Shared {
             socket,
             waiting: RefCell::default(),
+            sender: RefCell::new(Sender::new()),
             is_flushing: Cell::new(false),
             drops: LogLimit::default(),
         };
@@ -61,16 +64,13 @@ impl UdpPort {
         self.local
     }
 
-    /// Sends at once, or in order as soon as the kernel has room.
+    /// Sends, in order, when the task that runs has ended its turn, or as soon as the kernel has room. What is sent in
+    /// one turn leaves together.
     ///
     /// A datagram that cannot be sent is logged and lost, as any datagram may be.
     pub fn send(&self, to: SocketAddr, bytes: Bytes) {
         let shared = &self.shared;
-        if !shared.is_flushing.get() {
-            if shared.try_send(to, &bytes) {
-                return;
-            }
-            shared.is_flushing.set(true);
+        if !shared.is_flushing.replace(true) {
             task::spawn_local(Rc::clone(shared).flush());
         }
         let mut waiting = shared.waiting.borrow_mut();
@@ -84,60 +84,51 @@ impl UdpPort {
     /// Hands over every datagram that comes, until the socket fails.
     pub async fn receive(&self, mut on_datagram: impl FnMut(Bytes, SocketAddr)) -> io::Error {
         let socket = &self.shared.socket;
-        let mut buffer = vec![0; DATAGRAM];
+        let mut receiver = Receiver::new();
         loop {
             if let Err(error) = socket.readable().await {
                 return error;
             }
-            let mut is_drained = false;
-            for _ in 0..BURST {
-                match socket.try_recv_from(&mut buffer) {
-                    Ok((len, peer)) => on_datagram(Bytes::copy_from_slice(&buffer[..len]), peer),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        is_drained = true;
-                        break;
-                    }
-                    Err(error) if is_about_a_peer(&error) => {
-                        tracing::debug!(local = %self.local, %error, "datagram not delivered");
-                    }
-                    Err(error) => return error,
+            match receiver.receive(socket, &mut on_datagram) {
+                // There may be more, but timers and other tasks have their turn.
+                Ok(true) => task::yield_now().await,
+                Ok(false) => {}
+                Err(error) if is_about_a_peer(&error) => {
+                    tracing::debug!(local = %self.local, %error, "datagram not delivered");
                 }
-            }
-            if !is_drained {
-                task::yield_now().await;
+                Err(error) => return error,
             }
         }
     }
 }
 
 impl Shared {
-    /// False when the kernel has no room; otherwise the datagram is sent or lost.
-    fn try_send(&self, to: SocketAddr, bytes: &[u8]) -> bool {
-        match self.socket.try_send_to(bytes, to) {
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) => {
-                tracing::debug!(peer = %to, %error, "datagram not sent");
-                true
-            }
-        }
-    }
-
-    /// Sends what waits, in order.
+    /// Sends what waits, in order, whenever the kernel has room.
     async fn flush(self: Rc<Self>) {
-        while let Some((to, bytes)) = self.next_waiting() {
-            while !self.try_send(to, &bytes) {
-                if let Err(error) = self.socket.writable().await {
-                    tracing::debug!(peer = %to, %error, "datagram not sent");
-                    break;
-                }
+        while !self.send_waiting() {
+            if let Err(error) = self.socket.writable().await {
+                tracing::debug!(%error, "socket not writable");
+                self.waiting.borrow_mut().clear();
             }
         }
         self.is_flushing.set(false);
     }
 
-    fn next_waiting(&self) -> Option<(SocketAddr, Bytes)> {
-        self.waiting.borrow_mut().pop_front()
+    /// Sends what waits; false when the kernel has no room for all.
+    fn send_waiting(&self) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        while let Some((first, _)) = waiting.front() {
+            let sent = match self.sender.borrow_mut().send(&self.socket, waiting.iter()) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) => {
+                    tracing::debug!(peer = %first, %error, "datagram not sent");
+                    1
+                }
+            };
+            waiting.drain(..sent);
+        }
+        true
     }
 }
 
@@ -212,9 +203,12 @@ mod tests {
     use tokio::task::LocalSet;
 
     use super::*;
+    use crate::net::listen::Group;
+    use crate::sip::transport::Transport;
 
-    fn loopback() -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, 0).into()
+    fn port() -> UdpPort {
+        let loopback = (Ipv4Addr::LOCALHOST, 0).into();
+        UdpPort::new(Group::bind(Transport::Udp, loopback, 1).unwrap().take().unwrap()).unwrap()
     }
 
     /// What a port hears, by way of a task on this worker.
@@ -231,8 +225,8 @@ mod tests {
     async fn a_datagram_comes_and_goes() {
         LocalSet::new()
             .run_until(async {
-                let one = Rc::new(UdpPort::bind(loopback()).unwrap());
-                let two = Rc::new(UdpPort::bind(loopback()).unwrap());
+                let one = Rc::new(port());
+                let two = Rc::new(port());
                 let (mut at_one, mut at_two) = (hear(&one), hear(&two));
                 one.send(two.local(), Bytes::from_static(b"ping"));
                 let (bytes, peer) = at_two.recv().await.unwrap();
@@ -247,8 +241,8 @@ mod tests {
     async fn what_the_kernel_has_no_room_for_leaves_in_order() {
         LocalSet::new()
             .run_until(async {
-                let one = UdpPort::bind(loopback()).unwrap();
-                let two = Rc::new(UdpPort::bind(loopback()).unwrap());
+                let one = port();
+                let two = Rc::new(port());
                 let mut at_two = hear(&two);
                 // Before its first turn the reactor has not yet said that the socket is writable.
                 for number in 0..100_u8 {
@@ -267,19 +261,13 @@ mod tests {
     async fn the_queue_is_bounded() {
         LocalSet::new()
             .run_until(async {
-                let port = UdpPort::bind(loopback()).unwrap();
+                let port = port();
                 for _ in 0..WAITING + 10 {
                     port.send(port.local(), Bytes::from_static(b"x"));
                 }
                 assert_eq!(port.shared.waiting.borrow().len(), WAITING);
             })
             .await;
-    }
-
-    #[tokio::test]
-    async fn every_worker_has_its_socket_of_one_address() {
-        let one = UdpPort::bind(loopback()).unwrap();
-        assert_eq!(UdpPort::bind(one.local()).unwrap().local(), one.local());
     }
 
     #[test]

@@ -25,6 +25,13 @@ impl Commons {
         self.store.as_ref()
     }
 
+    /// The same, for a worker that asks the database from its own thread. To be called in a `LocalSet`.
+    #[must_use]
+    pub fn for_this_worker(&self) -> Self {
+        let store = self.store.as_ref().map(Store::with_local_lanes);
+        Self { store, ..self.clone() }
+    }
+
     /// The part of this type, made by the first who asks for it.
     pub fn part<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -157,6 +157,23 @@ pub enum ParamType {
     Route(Kind),
 }
 
+/// What a function gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// `()`.
+    Nothing,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Int,
+    /// Text.
+    Str,
+    /// Anything.
+    Any,
+    /// The end of the script.
+    End,
+}
+
 /// One function that scripts may call, with one number of arguments.
 ///
 /// A function that takes two or three arguments is two exports of one name.
@@ -170,6 +187,10 @@ pub struct Export {
     pub types: &'static [ParamType],
     /// Where it may be called.
     pub kinds: Kinds,
+    /// What it gives back.
+    pub gives: Given,
+    /// What the configuration lacks, so that every call fails.
+    pub lack: Option<&'static str>,
 }
 
 impl Export {
@@ -195,6 +216,12 @@ impl Catalogue {
     /// The same catalogue with variables that every script can read.
     pub fn with_globals(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
         self.globals.extend(names);
+        self
+    }
+
+    /// The same catalogue where nothing is known of the configuration.
+    pub fn for_any_configuration(mut self) -> Self {
+        self.exports.iter_mut().for_each(|export| export.lack = None);
         self
     }
 

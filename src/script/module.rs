@@ -13,7 +13,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, NativeCallContext, P
 use super::commons::Commons;
 use super::ending::{AtEnd, Ending};
 use super::error::RouteError;
-use super::export::{Catalogue, Export, Kind, Kinds, ParamType};
+use super::export::{Catalogue, Export, Given, Kind, Kinds, ParamType};
 use super::route::Route;
 use super::router::{Router, Waiting};
 use crate::config::{ParamError, Params};
@@ -50,6 +50,7 @@ pub type Job = Rc<dyn Fn(Rc<dyn Router>) -> Waiting<()>>;
 pub struct ModuleExports<'e, C> {
     exports: &'e mut Exports,
     config: Rc<C>,
+    lack: Option<&'static str>,
 }
 
 impl Exports {
@@ -122,7 +123,7 @@ impl Exports {
 
     /// Exports that get `config` as their second argument.
     pub fn with<C: 'static>(&mut self, config: C) -> ModuleExports<'_, C> {
-        ModuleExports { exports: self, config: Rc::new(config) }
+        ModuleExports { exports: self, config: Rc::new(config), lack: None }
     }
 
     /// What the checker knows of the functions.
@@ -139,6 +140,12 @@ impl Exports {
 }
 
 impl<C: 'static> ModuleExports<'_, C> {
+    /// What the configuration lacks, so that the functions that are exported next fail; the check says so.
+    pub fn lacking(&mut self, lack: Option<&'static str>) -> &mut Self {
+        self.lack = lack;
+        self
+    }
+
     /// Exports a function under a name, with the names of its parameters and the routes that may call it.
     pub fn export<A, const N: usize, F: Function<C, A, N>>(
         &mut self,
@@ -148,7 +155,8 @@ impl<C: 'static> ModuleExports<'_, C> {
         function: F,
     ) -> &mut Self {
         let params: &'static [&'static str] = Vec::leak(params.to_vec());
-        let export = Export { name, params, types: F::TYPES, kinds };
+        let (types, gives) = (F::TYPES, F::GIVES);
+        let export = Export { name, params, types, kinds, gives, lack: self.lack };
         self.exports.exports.push(export);
         let config = self.config.clone();
         self.exports.registrations.push(Box::new(move |engine| {
@@ -195,6 +203,9 @@ pub trait Function<C, A, const N: usize>: Copy + 'static {
     /// The types of its parameters.
     const TYPES: &'static [ParamType];
 
+    /// The type of what it gives back.
+    const GIVES: Given;
+
     /// The same for Rhai.
     fn type_ids() -> [TypeId; N];
 
@@ -220,6 +231,9 @@ pub trait Argument: Sized {
 
 /// What a function may give back.
 pub trait Outcome {
+    /// What the checker knows of it.
+    const TYPE: Given;
+
     /// The value for the script, or the end of the script.
     fn into_result(self) -> Result<Dynamic, End>;
 }
@@ -229,6 +243,8 @@ pub trait Outcome {
 pub struct End;
 
 impl Outcome for End {
+    const TYPE: Given = Given::End;
+
     fn into_result(self) -> Result<Dynamic, End> {
         Err(self)
     }
@@ -241,6 +257,8 @@ macro_rules! function {
             F: Fn(&mut Route, &C, $($name),*) -> Result<R, RouteError> + Copy + 'static,
         {
             const TYPES: &'static [ParamType] = &[$($name::TYPE),*];
+
+            const GIVES: Given = R::TYPE;
 
             fn type_ids() -> [TypeId; $count] {
                 [$(TypeId::of::<$name::Rhai>()),*]
@@ -374,8 +392,10 @@ route_names! {
 }
 
 macro_rules! outcomes {
-    ($($type:ty),*) => {
+    ($($type:ty => $given:ident),*) => {
         $(impl Outcome for $type {
+            const TYPE: Given = Given::$given;
+
             fn into_result(self) -> Result<Dynamic, End> {
                 Ok(self.into())
             }
@@ -383,9 +403,11 @@ macro_rules! outcomes {
     };
 }
 
-outcomes!(bool, i64, ImmutableString, String, Dynamic);
+outcomes!(bool => Bool, i64 => Int, ImmutableString => Str, String => Str, Dynamic => Any);
 
 impl Outcome for () {
+    const TYPE: Given = Given::Nothing;
+
     fn into_result(self) -> Result<Dynamic, End> {
         Ok(Dynamic::UNIT)
     }

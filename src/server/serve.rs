@@ -6,21 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use socket2::Socket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::files;
 use super::layers::layers;
-use super::listen::{Held, hold};
 use super::{ServeError, sound_script};
 use crate::clock;
-use crate::config::{Config, DnsConfig, Params};
+use crate::config::{Config, DnsConfig, Listen, ListenTransport, Params};
 use crate::engine::{
     Attached, Jabber, Locations, Mail, SPOOL, Script, Shared, Worker, after_waiting, before_waiting,
 };
 use crate::modules::{self, jabber, registrar, xmpp};
 use crate::net::dns::{DnsError, Resolver};
+use crate::net::listen::Group;
 use crate::net::tcp::{Connections, Layers, StreamLimits, TcpPort};
 use crate::net::tls::Tls;
 use crate::net::udp::UdpPort;
@@ -55,19 +56,19 @@ pub(super) fn serve(config: Arc<Config>) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("a runtime"))?;
     let _inside = runtime.enter();
-    let held = listeners(&config)?;
+    let mut listeners = listeners(&config)?;
     let tables = modules::tables(&config.modules, |function| sources.mention(function))?;
     let store = Store::open(&config.store, &tables)?;
     let (senders, mailboxes): (Vec<_>, Vec<_>) =
         (0..config.workers.get()).map(|_| mpsc::channel(MAILBOX)).unzip();
     let spool = spool(&config)?;
     let commons = Commons::with_store(store);
-    let shared = Arc::new(shared(&config, &held, senders, layers, (commons, spool))?);
+    let shared = Arc::new(shared(&config, &listeners, senders, layers, (commons, spool))?);
     let keeper = runtime.block_on(restored(&shared));
     for (id, mailbox) in (0..).zip(mailboxes) {
-        start_worker(id, &shared, &sources, mailbox)?;
+        let sockets = listeners.iter_mut().filter_map(Group::take).collect();
+        start_worker(id, &shared, &sources, sockets, mailbox)?;
     }
-    drop(held);
     for (transport, local) in &shared.listeners {
         tracing::info!("listening {}:{local}", transport.token().to_ascii_lowercase());
     }
@@ -104,15 +105,24 @@ fn spool(config: &Config) -> Result<Option<Store>, ServeError> {
     Ok(place.map(|place| Store::open_durable(&place, tables)).transpose()?)
 }
 
-fn listeners(config: &Config) -> Result<Vec<Held>, ServeError> {
-    let hold =
-        |listen| hold(listen).map_err(|source| ServeError::Listen { listen: *listen, source });
-    config.sip.listen.iter().map(hold).collect()
+fn listeners(config: &Config) -> Result<Vec<Group>, ServeError> {
+    let bind = |listen: &Listen| {
+        let transport = match listen.transport {
+            ListenTransport::Udp => Transport::Udp,
+            ListenTransport::Tcp => Transport::Tcp,
+            ListenTransport::Tls => Transport::Tls,
+            ListenTransport::Ws => Transport::Ws,
+            ListenTransport::Wss => Transport::Wss,
+        };
+        Group::bind(transport, listen.address, config.workers.get())
+            .map_err(|source| ServeError::Listen { listen: *listen, source })
+    };
+    config.sip.listen.iter().map(bind).collect()
 }
 
 fn shared(
     config: &Arc<Config>,
-    held: &[Held],
+    listeners: &[Group],
     mailboxes: Vec<mpsc::Sender<Mail>>,
     layers: Layers,
     (commons, spool): (Commons, Option<Store>),
@@ -160,7 +170,7 @@ fn shared(
         spool,
         xmpp: is_attached.then_some(Attached { gateway, worker: 0 }),
         jabber,
-        listeners: held.iter().map(|held| (held.transport, held.local)).collect(),
+        listeners: listeners.iter().map(|group| (group.transport(), group.local())).collect(),
         is_draining: Default::default(),
         refusals: Default::default(),
         commons,
@@ -183,6 +193,7 @@ fn start_worker(
     id: u16,
     shared: &Arc<Shared>,
     sources: &Arc<Sources>,
+    sockets: Vec<Socket>,
     mailbox: mpsc::Receiver<Mail>,
 ) -> Result<(), ServeError> {
     let (ready, is_ready) = std::sync::mpsc::channel();
@@ -199,7 +210,7 @@ fn start_worker(
         };
         let local = LocalSet::new();
         runtime.block_on(local.run_until(async move {
-            match worker(id, shared, &sources) {
+            match worker(id, shared, &sources, sockets) {
                 Ok((worker, tcp)) => {
                     // The server waits for this and for nothing else.
                     let _ = ready.send(Ok(()));
@@ -217,17 +228,24 @@ fn start_worker(
 
 type Started = (std::rc::Rc<Worker>, Vec<TcpPort>);
 
-fn worker(id: u16, shared: Arc<Shared>, sources: &Sources) -> Result<Started, ServeError> {
-    let exports = modules::load(&shared.config.modules, &shared.commons)?;
+fn worker(
+    id: u16,
+    shared: Arc<Shared>,
+    sources: &Sources,
+    sockets: Vec<Socket>,
+) -> Result<Started, ServeError> {
+    let commons = shared.commons.for_this_worker();
+    let exports = modules::load(&shared.config.modules, &commons)?;
     let bundle = Bundle::compile(sources, &shared.config.script, &exports).map_err(|error| {
         ServeError::System { what: "the script", source: io::Error::other(error) }
     })?;
     let (mut udp, mut tcp) = (Vec::new(), Vec::new());
-    for ((transport, local), listen) in shared.listeners.iter().zip(&shared.config.sip.listen) {
+    let places = shared.listeners.iter().zip(&shared.config.sip.listen);
+    for (socket, ((transport, _), listen)) in sockets.into_iter().zip(places) {
         let error = |source| ServeError::Listen { listen: *listen, source };
         match transport {
-            Transport::Udp => udp.push(UdpPort::bind(*local).map_err(error)?),
-            _ => tcp.push(TcpPort::bind(*local, *transport).map_err(error)?),
+            Transport::Udp => udp.push(UdpPort::new(socket).map_err(error)?),
+            _ => tcp.push(TcpPort::listen(socket, *transport).map_err(error)?),
         }
     }
     Ok((Worker::new(id, shared, udp, Script::new(exports, bundle)), tcp))

@@ -31,12 +31,15 @@ pub(super) struct Dialect {
 /// One connection to a database.
 pub(super) trait Backend: Sized + Send + 'static {
     /// Where the database is.
-    type Address: Clone + Send + 'static;
+    type Address: Clone + Send + Sync + 'static;
 
     /// How it speaks.
     const DIALECT: Dialect;
 
-    /// How many connections answer questions at a time.
+    /// How many connections of each worker answer its questions, on its own thread: none when that blocks.
+    const LOCAL_READERS: usize;
+
+    /// How many threads, each with a connection, answer the questions of others.
     const READERS: usize;
 
     /// Connects.

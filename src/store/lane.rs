@@ -1,4 +1,4 @@
-//! One thread with one connection, which takes its work from a queue that may have several such lanes.
+//! A thread or a task with one connection, which takes its work from a queue that may have several such lanes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,9 +81,14 @@ fn queue<A, R>(length: usize) -> (Queue<A, R>, Source<A, R>) {
 }
 
 impl<A, R> Queue<A, R> {
+    /// Is there anybody who can do something?
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed) > 0
+    }
+
     /// Queues a job; refuses it at once when nobody can do it.
     pub(super) fn ask(&self, ask: A, deadline: Instant) -> Result<Answer<R>, StoreError> {
-        if self.up.load(Ordering::Relaxed) == 0 {
+        if !self.is_up() {
             return Err(StoreError::away());
         }
         let (answer, receiver) = oneshot::channel();
@@ -136,31 +141,52 @@ struct Lane<B: Backend> {
     is_up: bool,
 }
 
+/// The ways to all lanes.
+#[derive(Clone)]
+pub(super) struct Lanes {
+    /// To the threads that read.
+    pub(super) reads: Reads,
+    /// To the thread that writes.
+    pub(super) writes: Writes,
+    /// Starts lanes that read on the calling thread, whose runtime has a `LocalSet`.
+    pub(super) start_local: Arc<dyn Fn() -> Reads + Send + Sync>,
+}
+
 /// Starts the threads: one that writes, so that changes keep their order, and those that read.
 pub(super) fn start<B: Backend>(
     address: &B::Address,
     tables: Vec<Table>,
     length: usize,
-) -> io::Result<(Reads, Writes, Attempts)> {
+) -> io::Result<(Lanes, Attempts)> {
     let (first, attempts) = std::sync::mpsc::channel();
     let (is_fit, _) = watch::channel(false);
-    let lane = |purpose, tables| Lane::<B> {
+    let address = address.clone();
+    let lane = move |purpose, tables, first| Lane::<B> {
         address: address.clone(),
         purpose,
         tables,
         is_fit: is_fit.clone(),
-        first: Some(first.clone()),
+        first,
         is_up: false,
     };
     let (writes, source) = queue(length);
-    let writer = lane(Purpose::Write, tables);
+    let writer = lane(Purpose::Write, tables, Some(first.clone()));
     start_thread("store-write".to_owned(), move || writer.write(source))?;
     let (reads, source) = queue(length);
     for number in 0..B::READERS {
-        let (reader, source) = (lane(Purpose::Read, Vec::new()), source.clone());
+        let reader = lane(Purpose::Read, Vec::new(), Some(first.clone()));
+        let source = source.clone();
         start_thread(format!("store-read-{number}"), move || reader.read(source))?;
     }
-    Ok((reads, writes, attempts))
+    let start_local = move || {
+        let (reads, source) = queue(length);
+        for _ in 0..B::LOCAL_READERS {
+            let reader = lane(Purpose::Read, Vec::new(), None);
+            tokio::task::spawn_local(reader.read(source.clone()));
+        }
+        reads
+    };
+    Ok((Lanes { reads, writes, start_local: Arc::new(start_local) }, attempts))
 }
 
 fn start_thread<F: Future>(

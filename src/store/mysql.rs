@@ -82,7 +82,8 @@ impl Backend for Mysql {
         table_options: " DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     };
 
-    const READERS: usize = 3;
+    const READERS: usize = 1;
+    const LOCAL_READERS: usize = 2;
 
     async fn open(opts: &Opts, purpose: Purpose) -> Result<Self, StoreError> {
         let connection = connect(opts, purpose).await?;

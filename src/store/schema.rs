@@ -57,14 +57,19 @@ async fn create<B: Backend>(
     table: &Table,
     deadline: Instant,
 ) -> Result<(), StoreError> {
-    let version = creation(&VERSION, &B::DIALECT);
-    for sql in version.into_iter().chain(creation(table, &B::DIALECT)) {
-        backend.run(&Statement::new(sql), deadline).await?;
+    for statement in making(table, &B::DIALECT) {
+        backend.run(&statement, deadline).await?;
     }
-    let noted = Statement::new("REPLACE INTO version (table_name, table_version) VALUES (?, ?)");
-    backend.run(&noted.bind(&*table.name).bind(table.version), deadline).await?;
     tracing::info!(table = %table.name, "table made");
     Ok(())
+}
+
+/// The statements that make a table and note its version.
+pub(super) fn making(table: &Table, dialect: &Dialect) -> Vec<Statement> {
+    let made = creation(&VERSION, dialect).into_iter().chain(creation(table, dialect));
+    let noted = Statement::new("REPLACE INTO version (table_name, table_version) VALUES (?, ?)");
+    let noted = noted.bind(&*table.name).bind(table.version);
+    made.map(Statement::new).chain([noted]).collect()
 }
 
 fn fits(table: &Table, found: &[String], dialect: &Dialect) -> Result<(), StoreError> {
@@ -74,9 +79,14 @@ fn fits(table: &Table, found: &[String], dialect: &Dialect) -> Result<(), StoreE
         Some(column) => Err(StoreError::Misfit {
             table: table.name.to_string(),
             column: column.name.to_owned(),
-            mend: format!("ALTER TABLE {} ADD COLUMN {}", table.name, mending(column, dialect)),
+            mend: addition(table, column, dialect),
         }),
     }
+}
+
+/// The statement that adds a column to a table that has rows.
+pub(super) fn addition(table: &Table, column: &Column, dialect: &Dialect) -> String {
+    format!("ALTER TABLE {} ADD COLUMN {}", table.name, mending(column, dialect))
 }
 
 /// The column as it can be added to rows that are there: with a default.

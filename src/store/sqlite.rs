@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, ffi, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi, params_from_iter};
 
 use super::backend::{Backend, Dialect, Purpose};
 use super::error::StoreError;
@@ -33,6 +33,8 @@ pub(super) enum Durability {
 pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) durability: Durability,
+    /// It must be there, and nothing of it is changed.
+    pub(super) is_read_only: bool,
 }
 
 /// A connection to a file, or a database in memory.
@@ -47,6 +49,10 @@ impl Sqlite {
     }
 
     fn in_file(file: &File, purpose: Purpose) -> rusqlite::Result<Self> {
+        if file.is_read_only {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            return Self::prepared(Connection::open_with_flags(&file.path, flags)?);
+        }
         let connection = Connection::open(&file.path)?;
         connection.busy_timeout(Duration::from_secs(2))?;
         // Readers go on while a change is written.
@@ -103,6 +109,8 @@ impl Backend for Sqlite {
         table_options: "",
     };
 
+    // Reading a file blocks.
+    const LOCAL_READERS: usize = 0;
     const READERS: usize = 1;
 
     async fn open(file: &File, purpose: Purpose) -> Result<Self, StoreError> {

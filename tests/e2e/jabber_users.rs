@@ -17,7 +17,7 @@ use crate::sipjab::{Setup, Sipjab};
 use crate::xmpp_client::Client;
 
 /// What SER's manual says of its database.
-const SER_TABLES: &str = "
+pub(crate) const SER_TABLES: &str = "
 CREATE TABLE jusers( juid INT NOT NULL AUTO_INCREMENT, jab_id VARCHAR(128) NOT NULL,
   jab_passwd VARCHAR(50), sip_id VARCHAR(128) NOT NULL, type INT NOT NULL DEFAULT 0,
   PRIMARY KEY(juid), KEY(jab_id), KEY(sip_id) );

@@ -47,6 +47,8 @@ mod jabber_users;
 mod kept;
 mod messages;
 mod migrated;
+mod migrated_db;
+mod migrated_jabber;
 mod msilo;
 mod nat;
 mod peers_alone;

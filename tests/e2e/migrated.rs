@@ -15,18 +15,18 @@ use crate::process::{PATIENCE, Process, find};
 use crate::sip::Message;
 
 /// A server that runs a configuration at an address.
-struct Server {
-    address: SocketAddr,
-    process: Process,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: Process,
     _folder: TempDir,
 }
 
-fn own(name: &str) -> PathBuf {
+pub(crate) fn own(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/migrated").join(name)
 }
 
 /// A configuration that a project shipped; it lies beside the clone where it is at hand.
-fn shipped(name: &str) -> Option<PathBuf> {
+pub(crate) fn shipped(name: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let folder = std::env::var_os("SIPJAB_CORPUS").map_or(beside, PathBuf::from);
     Some(folder.join(name)).filter(|path| path.exists())
@@ -34,6 +34,16 @@ fn shipped(name: &str) -> Option<PathBuf> {
 
 /// Carries the file over and runs what it has become.
 fn translated(file: &Path) -> Server {
+    // Nobody has the old database.
+    translated_for(file, "sqlite:store.db", |config| config)
+}
+
+/// The same with a database and what its administrator changes in the configuration.
+pub(crate) fn translated_for(
+    file: &Path,
+    store: &str,
+    edit: impl FnOnce(String) -> String,
+) -> Server {
     let folder = TempDir::with_prefix("sipjab-").unwrap();
     let new = folder.path().join("new");
     let output = Command::new(env!("CARGO_BIN_EXE_sipjab"))
@@ -49,10 +59,10 @@ fn translated(file: &Path) -> Server {
     let config = fs::read_to_string(new.join("sipjab.toml")).unwrap();
     let kept: Vec<&str> = config.lines().filter(|line| !line.starts_with("listen")).collect();
     let listen = format!("[sip]\nlisten = [\"udp:{address}\", \"tcp:{address}\"]");
-    fs::write(new.join("sipjab.toml"), kept.join("\n").replace("[sip]", &listen)).unwrap();
+    let config = edit(kept.join("\n").replace("[sip]", &listen));
+    fs::write(new.join("sipjab.toml"), config).unwrap();
     if new.join("sipjab.env").exists() {
-        // Nobody has the old database.
-        fs::write(new.join("sipjab.env"), "SIPJAB_STORE_URL=sqlite:store.db\n").unwrap();
+        fs::write(new.join("sipjab.env"), format!("SIPJAB_STORE_URL={store}\n")).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_sipjab"));
     command.arg("run").arg("-c").arg(new.join("sipjab.toml"));
@@ -91,16 +101,38 @@ impl Drop for Server {
     }
 }
 
+/// What is routed: the Request-URI without ports, which differ from run to run, and the headers that proxies write.
 fn seen(what: &str, message: &Message) -> String {
-    let count = |name: &str| message.headers.iter().filter(|(key, _)| key == name).count();
-    let hint = message.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("P-hint"));
-    let hint = hint.map_or("", |(_, hint)| hint.as_str());
+    let all = |name: &str| {
+        let of_name = message.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name));
+        of_name.map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+    };
+    let hint = all("P-hint").first().copied().unwrap_or_default();
+    let parameters = |value: &str| {
+        let inside = value.trim_matches(['<', '>']).split(';').skip(1);
+        let names = inside.filter_map(|parameter| parameter.split(['=', '>']).next());
+        // A mark of our own, which nobody else reads.
+        let names = names.filter(|name| *name != "seal");
+        names.map(str::to_owned).collect::<Vec<_>>().join(";")
+    };
+    let recorded: Vec<_> = all("Record-Route").into_iter().map(parameters).collect();
+    let uri = message.request_uri().rsplit_once(':').map_or("", |(uri, _)| uri);
     format!(
-        "{what}: hops {}, hint {hint:?}, recorded {}, routes {}",
+        "{what}: to {uri}, hops {}, vias {}, hint {hint:?}, recorded {} {recorded:?}, routes {}, contacts {}",
         message.header("Max-Forwards"),
-        count("Record-Route"),
-        count("Route"),
+        all("Via").len(),
+        recorded.len(),
+        all("Route").len(),
+        all("Contact").len(),
     )
+}
+
+/// A reply: its status, its words, and whether the headers are there that it must have.
+fn answered(what: &str, reply: &Message) -> String {
+    let is_tagged = reply.header("To").contains(";tag=");
+    let (status, reason, vias) = (reply.status(), reply.reason(), reply.header("Via"));
+    let is_returned = !vias.contains(',') && vias.contains("branch=");
+    format!("{what}: {status} {reason}, tagged {is_tagged}, our via {is_returned}")
 }
 
 /// Registers a phone, calls it, and does what must fail; what comes back, line by line.
@@ -113,19 +145,21 @@ fn play(server: &Server) -> Vec<String> {
     let register =
         Dialog { from: format!("{aor};tag=r"), to: aor, ..Dialog::to(&format!("sip:{at}")) };
     bob.ask("REGISTER", &register, "Expires: 600\r\n", at);
-    told.push(format!("register: {}", bob.expect("200 REGISTER").status()));
+    let registered = bob.expect("200 REGISTER");
+    told.push(answered("register", &registered));
+    assert!(registered.header("Contact").contains("expires="), "{:?}", registered.headers);
 
     let nobody = Dialog::to(&format!("sip:nobody@{at}"));
     alice.ask("INVITE", &nobody, "", at);
     let refusal = alice.expect("404 INVITE");
     alice.ack_rejection(&nobody, &refusal, at);
-    told.push(format!("unknown user: {} {}", refusal.status(), refusal.reason()));
+    told.push(answered("unknown user", &refusal));
 
     let tired = Dialog::to(&format!("sip:bob@{at}"));
     let bytes = String::from_utf8(alice.bytes("MESSAGE", &tired, "")).unwrap();
     alice.send(bytes.replace("Max-Forwards: 70", "Max-Forwards: 0").as_bytes(), at);
     let refusal = alice.expect("483 MESSAGE");
-    told.push(format!("too many hops: {} {}", refusal.status(), refusal.reason()));
+    told.push(answered("too many hops", &refusal));
 
     let call = Dialog::to(&format!("sip:bob@{at}"));
     alice.ask("INVITE", &call, "", at);
@@ -142,26 +176,26 @@ fn play(server: &Server) -> Vec<String> {
     let bye = bob.expect("BYE");
     told.push(seen("BYE", &bye));
     bob.answer(&bye, 200, "");
-    told.push(format!("end of the call: {}", alice.expect("200 BYE").status()));
+    told.push(answered("end of the call", &alice.expect("200 BYE")));
     told
 }
 
 /// What a registrar and proxy of this kind does, whatever it is written in.
 #[track_caller]
 fn check(told: &[String]) {
-    assert_eq!(told[0], "register: 200");
+    assert!(told[0].starts_with("register: 200 OK"), "{told:?}");
     assert!(told[1].starts_with("unknown user: 404 "), "{told:?}");
     assert!(told[2].starts_with("too many hops: 483 "), "{told:?}");
-    assert!(told[3].contains("recorded 1, routes 0"), "{told:?}");
+    assert!(told[3].contains("recorded 1 ") && told[3].contains("routes 0"), "{told:?}");
     assert!(told[4].contains("routes 0"), "{told:?}");
-    assert_eq!(told[5], "end of the call: 200");
+    assert!(told[5].starts_with("end of the call: 200 "), "{told:?}");
 }
 
 #[test]
 fn a_configuration_of_ser_0_9_runs() {
     let told = play(&translated(&own("ser.cfg")));
     check(&told);
-    assert_eq!(told[1], "unknown user: 404 Nobody Here");
+    assert!(told[1].starts_with("unknown user: 404 Nobody Here"), "{told:?}");
     assert!(told[3].contains("a phone of ours") && told[4].contains("in a dialog"), "{told:?}");
     for name in ["ser-0.9.6-default.cfg", "ser-0.8.11-default.cfg"] {
         if let Some(file) = shipped(name) {
@@ -181,7 +215,7 @@ fn says(phone: &mut Phone, at: SocketAddr, method: &str, to: &str, body: &str, s
     phone.expect(&format!("{status} {method}"));
 }
 
-/// Nobody here has an account, so that what wants one is refused as the rules say.
+/// Nobody here has an account, which SER tells by a text when the request has its answer.
 #[test]
 fn the_rules_for_a_jabber_server_answer_as_they_say() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/migrate/golden/jabber.cfg");
@@ -189,8 +223,9 @@ fn the_rules_for_a_jabber_server_answer_as_they_say() {
     let at = server.address;
     let mut phone = Phone::bind();
     let romeo = "romeo*xmpp.example@jabber.example";
-    says(&mut phone, at, "MESSAGE", romeo, ":on", 404);
-    says(&mut phone, at, "MESSAGE", romeo, "hello", 503);
+    says(&mut phone, at, "MESSAGE", romeo, ":on", 200);
+    says(&mut phone, at, "MESSAGE", romeo, "hello", 200);
+    // No alias of the module has this domain.
     says(&mut phone, at, "MESSAGE", "12345@ICQ.jabber.example", "hello", 503);
     says(&mut phone, at, "SUBSCRIBE", romeo, "", 202);
     says(&mut phone, at, "OPTIONS", romeo, "", 202);

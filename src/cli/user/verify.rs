@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
-use super::UserError;
-use crate::config::Config;
+use crate::config::DnsConfig;
 use crate::engine::Jabber;
 use crate::net::dns::Resolver;
 use crate::net::xmpp::client::{ClientCarried, ClientEnd, carry};
@@ -23,15 +22,31 @@ const AT_ONCE: usize = 20;
 /// How long one login may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Which accounts are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Shown {
+    All,
+    /// Those that fail.
+    Failures,
+}
+
+/// How many accounts were tried, and how many of them fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Tried {
+    pub(in crate::cli) count: usize,
+    pub(in crate::cli) failed: usize,
+}
+
 /// Tries each account that is enabled, and tells on standard output how it went.
-pub(super) async fn verify(
+pub(in crate::cli) async fn verify(
     jabber: &Arc<Jabber>,
-    config: &Config,
+    dns: &DnsConfig,
     users: Vec<User>,
-) -> Result<(), UserError> {
-    let resolver = match config.dns.servers.as_slice() {
-        [] => Resolver::from_system(config.dns.timeout),
-        servers => Resolver::with_servers(servers, config.dns.timeout),
+    shown: Shown,
+) -> Tried {
+    let resolver = match dns.servers.as_slice() {
+        [] => Resolver::from_system(dns.timeout),
+        servers => Resolver::with_servers(servers, dns.timeout),
     };
     let resolver = Rc::new(resolver.ok());
     let places = Rc::new(Semaphore::new(AT_ONCE));
@@ -42,7 +57,8 @@ pub(super) async fn verify(
             let _place = places.acquire().await;
             let fault = fault(&jabber, resolver.as_ref().as_ref(), &user).await;
             match &fault {
-                None => println!("{} {} fine", user.sip_id, user.jab_id),
+                None if shown == Shown::All => println!("{} {} fine", user.sip_id, user.jab_id),
+                None => {}
                 Some(fault) => println!("{} {} {fault}", user.sip_id, user.jab_id),
             }
             fault.is_none()
@@ -53,7 +69,7 @@ pub(super) async fn verify(
     for login in logins {
         failed += usize::from(!login.await.unwrap_or(false));
     }
-    if failed == 0 { Ok(()) } else { Err(UserError::Fail(failed, count)) }
+    Tried { count, failed }
 }
 
 /// Why an account cannot log in, if it cannot.

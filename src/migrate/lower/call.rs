@@ -95,7 +95,7 @@ impl Lowering<'_> {
     pub(super) fn call_value(&mut self, at: usize, end: usize, call: &Call) -> Value {
         match self.call(at, end, call) {
             Lowered::Expression(text, Gives::Bool) => Value::new(text, Type::Bool),
-            Lowered::Expression(text, Gives::Text) => Value::new(text, Type::Int),
+            Lowered::Expression(text, Gives::Number) => Value::new(text, Type::Int),
             Lowered::Expression(text, Gives::Nothing) => {
                 Value::new(format!("{{ {text}; true }}"), Type::Bool)
             }

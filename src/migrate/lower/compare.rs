@@ -254,6 +254,12 @@ impl Lowering<'_> {
         let sign = if is_negative { "!=" } else { "==" };
         let other = self.compared(right);
         let is_keyword = matches!(left.it, Expression::Word(_));
+        // What was never set was 0 in `$var`.
+        let is_var = matches!(&left.it, Expression::Variable(name) if name.starts_with("$var("));
+        let may_be_zero = other.text.parse::<i64>().map_or(true, |number| number == 0);
+        if is_var && one.kind == Type::Any && other.kind == Type::Int && may_be_zero {
+            return format!("({} ?? 0) {sign} {}", one.text, other.text);
+        }
         let ignores_case = self.world.dialect.equality_ignores_case() || is_keyword;
         match (one.kind, other.kind) {
             (Type::Int, Type::Text) => {

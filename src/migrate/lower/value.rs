@@ -46,7 +46,7 @@ impl Lowering<'_> {
             Expression::Number(number) => Value::new(number.to_string(), Type::Int),
             Expression::Address(address) => Value::new(literal(address), Type::Text),
             Expression::Variable(written) => match variable::parse(written, false) {
-                Some((variable, _)) => self.variable(at, end, &variable),
+                Some((variable, _)) => self.variable(at, end, &self.attribute(variable)),
                 None => self.no_value(at, end),
             },
             Expression::Select(written) => self.select(at, end, written),
@@ -319,7 +319,11 @@ impl Lowering<'_> {
             true => None,
             false => variable::parse(to, false).map(|(variable, _)| variable),
         };
-        let text = parsed.and_then(|variable| self.assignment(&variable, operator, value));
+        let variable = parsed.map(|variable| self.attribute(variable));
+        if let Some(variable) = &variable {
+            self.watch_values(node.at, to, variable, operator, value);
+        }
+        let text = variable.and_then(|variable| self.assignment(&variable, operator, value));
         let line = match text {
             Some(text) => self.marked(node.at, format!("{text};")),
             None => {
@@ -332,6 +336,16 @@ impl Lowering<'_> {
             }
         };
         self.line(&line);
+    }
+
+    /// A bare `$name` of SER 2 is an attribute of the message.
+    fn attribute(&self, variable: Variable) -> Variable {
+        let is_bare = variable.argument.is_none() && !variable.name.contains('.');
+        let is_own = matches!(variable.name.as_str(), "null" | "retcode" | "rc");
+        if self.world.dialect != super::super::dialect::Dialect::Ser2 || !is_bare || is_own {
+            return variable;
+        }
+        Variable { name: "avp".to_owned(), argument: Some(variable.name.clone()), ..variable }
     }
 
     fn assignment(&mut self, variable: &Variable, operator: &str, value: &Expr) -> Option<String> {
@@ -361,6 +375,8 @@ impl Lowering<'_> {
                 }
                 let value = self.assigned(value);
                 match operator {
+                    // SER 2 adds a further value.
+                    "+=" if self.world.dialect == super::super::dialect::Dialect::Ser2 => None,
                     "+=" => Some(format!("set_avp({name}, (avp({name}) ?? 0) + {})", value.text)),
                     _ => Some(format!("set_avp({name}, {})", value.text)),
                 }

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use socket2::{Protocol, Type};
+use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::task;
 use tokio::time::sleep;
 
 use super::{Connections, Receive};
-use crate::net::listen;
 use crate::net::log_limit::LogLimit;
 use crate::sip::transport::Transport;
 
@@ -28,9 +27,8 @@ pub struct TcpPort {
 }
 
 impl TcpPort {
-    /// Listens at this address, beside the other workers, for what `transport` makes of TCP.
-    pub fn bind(address: SocketAddr, transport: Transport) -> io::Result<Self> {
-        let socket = listen::bind(address, Type::STREAM, Protocol::TCP)?;
+    /// Listens with this socket, beside the other workers, for what `transport` makes of TCP.
+    pub fn listen(socket: Socket, transport: Transport) -> io::Result<Self> {
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from_std(socket.into())?;
         Ok(Self { local: listener.local_addr()?, transport, listener })

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::net::listen::Group;
 
 pub(in crate::net) const LIMITS: StreamLimits = StreamLimits {
     framing: sip::Limits { header_block: 200, line: 60, headers: 4, body: 20 },
@@ -18,6 +19,11 @@ pub(in crate::net) const MESSAGE: &str = "OPTIONS sip:a SIP/2.0\r\nl: 2\r\n\r\na
 
 pub(in crate::net) fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+fn listen(transport: Transport) -> TcpPort {
+    let mut group = Group::bind(transport, loopback(), 1).unwrap();
+    TcpPort::listen(group.take().unwrap(), transport).unwrap()
 }
 
 fn tcp(addr: SocketAddr) -> Target {
@@ -78,7 +84,7 @@ impl Server {
         limits: StreamLimits,
         layers: Layers,
     ) -> Self {
-        let port = TcpPort::bind(loopback(), transport).unwrap();
+        let port = listen(transport);
         let connections = Connections::new(limits, layers);
         let (receiver, heard) = recorder();
         let local = port.local();
@@ -248,7 +254,7 @@ async fn all_who_connect_to_one_peer_share_the_connection() {
 async fn without_a_connection_nothing_is_sent() {
     on_a_worker(async {
         let connections = Connections::new(LIMITS, Layers::default());
-        let nobody = tcp(TcpPort::bind(loopback(), Transport::Tcp).unwrap().local());
+        let nobody = tcp(listen(Transport::Tcp).local());
         let refused = ConnectError::Failed(io::ErrorKind::ConnectionRefused);
         assert_eq!(connections.connect(nobody, "a", recorder().0).await, Err(refused));
         assert_eq!(connections.send(nobody, MESSAGE.into()), Err(SendError::NotConnected));

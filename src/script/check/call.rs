@@ -31,7 +31,11 @@ fn check_call(world: &World<'_>, unit: usize, call: &Call) -> Vec<Diagnostic> {
             let reason = disabled(&call.name).unwrap_or_default();
             vec![error(format!("`{}` is switched off", call.name)).with_help(reason)]
         }
-        Target::Export(export) => arguments(file, export, call),
+        Target::Export(export) => {
+            let lack =
+                export.lack.map(|lack| error(format!("`{}` cannot work: {lack}", call.name)));
+            lack.into_iter().chain(arguments(file, export, call)).collect()
+        }
         Target::Exists if is_retired_here(call) => vec![unknown(world, unit, call)],
         Target::Function(_) | Target::Exists => Vec::new(),
         Target::WrongArity => vec![wrong_arity(world, unit, call)],

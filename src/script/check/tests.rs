@@ -1,9 +1,18 @@
-use super::super::export::{ANY, ANY_XMPP, BRANCH, Export, FAILURE, Kind, ParamType, REQUEST};
+use super::super::export::{
+    ANY, ANY_XMPP, BRANCH, Export, FAILURE, Given, Kind, ParamType, REQUEST,
+};
 use super::*;
 use ParamType::{Any, Bool, Int, Regex, Route, Status, Str};
 
 fn catalogue() -> Catalogue {
-    let export = |name, params, types, kinds| Export { name, params, types, kinds };
+    let export = |name, params, types, kinds| Export {
+        name,
+        params,
+        types,
+        kinds,
+        gives: Given::Any,
+        lack: None,
+    };
     Catalogue::new([
         export("sl_send_reply", &["code", "reason"], &[Status, Str], REQUEST),
         export("t_relay", &[], &[], REQUEST | FAILURE),

@@ -168,6 +168,15 @@ pub struct Branch {
 impl Branch {
     /// How long the text is.
     pub const LEN: usize = SEAL + 16;
+    /// Where the digits of the worker begin in the text.
+    pub const WORKER_AT: usize = WORKER;
+
+    /// The digits of a worker, as they stand in the text.
+    pub fn worker_digits(worker: u16) -> [u8; ID - WORKER] {
+        let mut digits = [0; ID - WORKER];
+        write_hex(&mut digits, u64::from(worker));
+        digits
+    }
 
     /// The worker that the transaction lives on.
     pub fn worker(&self) -> u16 {
@@ -200,7 +209,7 @@ impl Branch {
     pub fn text(&self) -> BranchText {
         let mut text = [0; Self::LEN];
         text[..WORKER].copy_from_slice(COOKIE.as_bytes());
-        write_hex(&mut text[WORKER..ID], u64::from(self.worker));
+        text[WORKER..ID].copy_from_slice(&Self::worker_digits(self.worker));
         write_hex(&mut text[ID..SEAL], self.id);
         write_hex(&mut text[SEAL..], self.seal);
         BranchText(text)

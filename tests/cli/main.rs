@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::fs;
+mod migrate_db;
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -80,4 +81,22 @@ fn help_shows_examples_and_where_the_configuration_is() {
     for said in ["sipjab run -c", "/etc/sipjab/sipjab.toml", "check", "--version"] {
         assert!(help.contains(said), "{said} is not in\n{help}");
     }
+}
+
+#[test]
+fn a_missing_jdomain_is_found_in_the_configuration_and_at_the_call() {
+    let script = ("route.rhai", "fn request_route() {\n  go_online();\n}");
+    let config = format!("{CONFIG}\n[modules.jabber]\njaddress = \"127.0.0.1\"\n");
+    let (code, text) = check(&[("sipjab.toml", &config), script], &[]);
+    assert_eq!(code, Some(1));
+    assert!(text.starts_with("sipjab.toml:3:1: error: the key `jdomain` is missing"), "{text}");
+    let (code, text) = check(&[("sipjab.toml", CONFIG), script], &[]);
+    assert_eq!(code, Some(1));
+    let expected =
+        "route.rhai:2:3: error: `go_online` cannot work: `jdomain` of [modules.jabber] is missing";
+    assert!(text.starts_with(expected), "{text}");
+    // A script alone says nothing of its configuration.
+    assert_eq!(check(&[script], &["route.rhai"]).0, Some(0));
+    let config = config + "jdomain = \"jabber.example\"\n";
+    assert_eq!(check(&[("sipjab.toml", &config), script], &[]).0, Some(0));
 }

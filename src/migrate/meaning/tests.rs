@@ -1,0 +1,592 @@
+use std::path::Path;
+use std::rc::Rc;
+
+use Dialect::{Kamailio, OpenSer, OpenSips, Ser0, Ser2};
+
+use super::*;
+use crate::config::Config;
+use crate::modules;
+use crate::script::check::Checker;
+use crate::script::commons::Commons;
+use crate::script::engine::{Bundle, engine};
+use crate::script::export::{Given, Kind};
+use crate::script::fiber::Stacks;
+use crate::script::route::{Outcome, Route, Target};
+use crate::script::router::recording::{Recording, request, route};
+use crate::sip::Message;
+use crate::store::{Row, Statement, Store};
+
+/// What a configuration has become, as the server runs it.
+struct Stage {
+    bundle: Rc<Bundle>,
+    router: Rc<Recording>,
+    stacks: Stacks,
+    store: Store,
+}
+
+impl Stage {
+    fn new(dialect: Dialect, old: &str) -> Self {
+        let options = Options { dialect: Some(dialect), ..Options::default() };
+        let made = crate::cli::migrate_text("a.cfg", old, &options).unwrap();
+        let names = modules::names();
+        let config = Config::parse(&made.config, "sipjab.toml", Path::new(""), &names).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("route.rhai");
+        std::fs::write(&file, &made.script).unwrap();
+        let tables = modules::tables(&config.modules, |_| true).unwrap();
+        let store = Store::in_memory(&tables).unwrap();
+        let exports = modules::load(&config.modules, &Commons::with_store(store.clone())).unwrap();
+        let checker = Checker::new(engine(&config.script, &exports), exports.catalogue());
+        let (findings, sources) = checker.read(&file).unwrap();
+        assert!(findings.is_empty(), "{findings:?}\n{}", made.script);
+        let bundle = Rc::new(Bundle::compile(&sources, &config.script, &exports).unwrap());
+        Self { bundle, router: Rc::default(), stacks: Stacks::default(), store }
+    }
+
+    /// Runs a route; gives it back with what the server was asked to do.
+    fn run(&self, function: &'static str, of: Box<Route>) -> (Box<Route>, Vec<String>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        let (route, result) = local.block_on(&runtime, async {
+            match self.bundle.run(function, of, &self.stacks).unwrap() {
+                Ok(ended) => ended,
+                Err(waiting) => waiting.await.unwrap(),
+            }
+        });
+        runtime.block_on(local);
+        result.unwrap_or_else(|error| panic!("{error}"));
+        (route.unwrap(), self.router.journal())
+    }
+
+    fn main(&self, message: Message) -> Vec<String> {
+        self.run("request_route", route(Kind::Request, message, &self.router)).1
+    }
+
+    fn rows(&self, question: &'static str) -> Vec<Row> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(self.store.query(Statement::new(question))).unwrap()
+    }
+}
+
+/// A MESSAGE of juliet to romeo, with a body.
+fn message() -> Message {
+    let text = "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nHello";
+    request("MESSAGE", ROMEO, text)
+}
+
+const ROMEO: &str = "sip:romeo@sip.example";
+
+/// The old configuration with these statements in its main route and these other blocks.
+fn with_main(dialect: Dialect, statements: &str, more: &str) -> String {
+    let head = if dialect == Kamailio { "request_route" } else { "route" };
+    format!("{head} {{\n{statements}\n}}\n{more}\n")
+}
+
+/// What is done with a MESSAGE.
+fn does(dialect: Dialect, statements: &str, more: &str) -> Vec<String> {
+    Stage::new(dialect, &with_main(dialect, statements, more)).main(message())
+}
+
+/// Number of the trap, dialect, statements of the main route, other blocks, and what is done with a MESSAGE.
+type Case = (u8, Dialect, &'static str, &'static str, &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    // `break` and `drop` leave the route, not the `if`, and the caller goes on.
+    (
+        1,
+        Ser0,
+        "route(1); sl_send_reply(\"200\", \"on\");",
+        "route[1] { if (method==\"MESSAGE\") { if (method==\"MESSAGE\") { break; }; }; sl_send_reply(\"500\", \"no\"); }",
+        &["sl 200 on"],
+    ),
+    (1, Ser0, "if (method==\"MESSAGE\") { drop; }; sl_send_reply(\"500\", \"no\");", "", &[]),
+    // A function that gave 0 had seen to everything.
+    (
+        2,
+        Ser0,
+        "if (!t_newtran()) { sl_reply_error(); break; }; t_reply(\"202\", \"ok\");",
+        "",
+        &["transaction", "reply 202 ok"],
+    ),
+    // `drop` ends everything in SER 2, `break` the route.
+    (3, Ser2, "route(A); sl_reply(\"500\", \"no\");", "route[A] { drop; }", &[]),
+    (3, Ser2, "route(A); sl_reply(\"200\", \"on\");", "route[A] { break; }", &["sl 200 on"]),
+    (
+        3,
+        OpenSer,
+        "route(1); sl_send_reply(\"200\", \"on\");",
+        "route[1] { break; }",
+        &["sl 200 on"],
+    ),
+    (
+        3,
+        Kamailio,
+        "$var(i) = 0; while ($var(i) < 5) { $var(i) = $var(i) + 1; if ($var(i) == 3) { break; } } sl_send_reply(\"200\", \"$var(i)\");",
+        "",
+        &["sl 200 3"],
+    ),
+    // What a route answers: `return` is true, 0 the end of everything, a negative number false.
+    (
+        5,
+        OpenSer,
+        "if (route(1)) { sl_send_reply(\"200\", \"yes\"); }",
+        "route[1] { return; }",
+        &["sl 200 yes"],
+    ),
+    (5, OpenSer, "route(1); sl_send_reply(\"500\", \"no\");", "route[1] { return(0); }", &[]),
+    (
+        5,
+        OpenSer,
+        "if (!route(1)) { sl_send_reply(\"404\", \"none\"); }",
+        "route[1] { return(-1); }",
+        &["sl 404 none"],
+    ),
+    // … and at its end what the last function said.
+    (
+        5,
+        OpenSer,
+        "if (!route(1)) { sl_send_reply(\"404\", \"none\"); } else { sl_send_reply(\"200\", \"found\"); }",
+        "route[1] { lookup(\"location\"); }",
+        &["sl 404 none"],
+    ),
+    (
+        5,
+        Kamailio,
+        "if (route(A)) { send_reply(\"200\", \"yes\"); } else { send_reply(\"404\", \"none\"); }",
+        "route[A] { if (is_method(\"ACK\")) { return; } lookup(\"location\"); }",
+        &["sl 404 none"],
+    ),
+    // SER before 2 took only a negative number for no, and had none.
+    (
+        5,
+        Ser0,
+        "if (route(1)) { sl_send_reply(\"200\", \"yes\"); } else { sl_send_reply(\"500\", \"no\"); };",
+        "route[1] { break; }",
+        &["sl 200 yes"],
+    ),
+    // The Request-URI is the one that the script has made.
+    (
+        8,
+        Ser0,
+        "rewritehost(\"elsewhere.example\"); if (uri==myself) { sl_send_reply(\"500\", \"no\"); } else { sl_send_reply(\"200\", \"not ours\"); };",
+        "",
+        &["sl 200 not ours"],
+    ),
+    (
+        8,
+        OpenSer,
+        "if (from_uri==myself && uri==myself) { sl_send_reply(\"200\", \"ours\"); }",
+        "",
+        &["sl 200 ours"],
+    ),
+    // The whole message is searched, line by line and whatever the case, its body as well.
+    (
+        9,
+        Ser0,
+        "if (search(\"to:.*ROMEO@\")) { sl_send_reply(\"200\", \"header\"); };",
+        "",
+        &["sl 200 header"],
+    ),
+    (
+        9,
+        Ser0,
+        "if (search(\"\\nhell\")) { sl_send_reply(\"200\", \"body\"); };",
+        "",
+        &["sl 200 body"],
+    ),
+    (
+        9,
+        Ser0,
+        "if (search(\"^From:.*Hello\")) { sl_send_reply(\"500\", \"over the end of a line\"); };",
+        "",
+        &[],
+    ),
+    (
+        9,
+        Ser0,
+        "if (search(\"^Hello$\")) { sl_send_reply(\"200\", \"a line\"); };",
+        "",
+        &["sl 200 a line"],
+    ),
+    // Expressions ignore the case, and a bracket may hold a backslash.
+    (
+        11,
+        OpenSer,
+        "if (uri=~\"^SIP:[r\\.]OM.O@\") { sl_send_reply(\"200\", \"found\"); }",
+        "",
+        &["sl 200 found"],
+    ),
+    (
+        11,
+        OpenSer,
+        "if (uri=~\"\\@sip\\.example\") { sl_send_reply(\"200\", \"found\"); }",
+        "",
+        &["sl 200 found"],
+    ),
+    (
+        11,
+        Ser0,
+        "subst_uri(\"/^sip:(rom)eo@(.*)$/sip:\\1@\\2/i\"); t_relay();",
+        "",
+        &["relay sip:rom@sip.example"],
+    ),
+    // Texts stay what they were, whatever they mean to the new language.
+    (
+        12,
+        Ser0,
+        "sl_send_reply(\"404\", \"No `x` ${a} 'y' \\\\\");",
+        "",
+        &["sl 404 No `x` ${a} 'y' \\"],
+    ),
+    // Variables stand for something in some dialects and in some texts only.
+    (13, Ser0, "sl_send_reply(\"404\", \"No $rU\");", "", &["sl 404 No $rU"]),
+    (13, OpenSer, "sl_send_reply(\"404\", \"No $rU\");", "", &["sl 404 No romeo"]),
+    (13, Kamailio, "sl_send_reply(\"404\", \"No $rU, $$\");", "", &["sl 404 No romeo, $"]),
+    // `!` binds to the whole comparison, and a single bar is an or.
+    (14, Ser0, "if (!method==\"MESSAGE\") { sl_send_reply(\"500\", \"no\"); };", "", &[]),
+    (
+        14,
+        Ser0,
+        "if (!method==\"MESSAGE\" | !(uri=~\"juliet\" | uri=~\"nurse\")) { sl_send_reply(\"200\", \"or\"); };",
+        "",
+        &["sl 200 or"],
+    ),
+    // The longest message is as long as the buffer was.
+    (15, Ser0, "if (len_gt(max_len)) { sl_send_reply(\"513\", \"no\"); };", "", &[]),
+    (
+        15,
+        OpenSer,
+        "if (msg:len >= 100) { sl_send_reply(\"513\", \"long\"); }",
+        "",
+        &["sl 513 long"],
+    ),
+    // Flags by number and by name.
+    (
+        16,
+        Ser0,
+        "setflag(3); if (isflagset(3)) { resetflag(3); if (!isflagset(3)) { sl_send_reply(\"200\", \"flags\"); }; };",
+        "",
+        &["sl 200 flags"],
+    ),
+    (
+        16,
+        OpenSips,
+        "setflag(ACC_DO); if (isflagset(ACC_DO) and !isflagset(OTHER)) { sl_send_reply(\"200\", \"names\"); }",
+        "",
+        &["sl 200 names"],
+    ),
+    // What stands behind t_relay() is done, too.
+    (
+        18,
+        Ser0,
+        "t_relay(); setflag(1); forward(uri:host, uri:port);",
+        "",
+        &["relay sip:romeo@sip.example", "forward sip:romeo@sip.example"],
+    ),
+    // lookup() leaves the Request-URI alone when it finds nobody.
+    (
+        19,
+        OpenSer,
+        "if (!lookup(\"location\")) { sl_send_reply(\"404\", \"No $ru\"); }",
+        "",
+        &["sl 404 No sip:romeo@sip.example"],
+    ),
+    (
+        19,
+        Ser0,
+        "if (mf_process_maxfwd_header(\"10\")) { sl_send_reply(\"200\", \"hops left\"); };",
+        "",
+        &["sl 200 hops left"],
+    ),
+    // The newest value is read, and `:=` leaves no other.
+    (
+        22,
+        OpenSer,
+        "$avp(s:x) = \"a\"; $avp(s:x) = \"b\"; sl_send_reply(\"200\", \"$avp(s:x)\");",
+        "",
+        &["sl 200 b"],
+    ),
+    (
+        22,
+        OpenSer,
+        "$avp(s:7) = \"name\"; $avp(i:7) = \"number\"; sl_send_reply(\"200\", \"$avp(s:7) $avp(i:7)\");",
+        "",
+        &["sl 200 name number"],
+    ),
+    (
+        22,
+        Kamailio,
+        "$avp(x) = 1; $avp(x) = $null; if ($avp(x) == $null) { sl_send_reply(\"200\", \"gone\"); }",
+        "",
+        &["sl 200 gone"],
+    ),
+    (
+        22,
+        Kamailio,
+        "if ($var(never) == 0) { sl_send_reply(\"200\", \"nothing yet\"); }",
+        "",
+        &["sl 200 nothing yet"],
+    ),
+    (
+        22,
+        Ser2,
+        "$x = \"a\"; $x = \"b\"; if ($x == \"b\") { sl_reply(\"200\", \"b\"); }",
+        "",
+        &["sl 200 b"],
+    ),
+    // Numbers as texts.
+    (
+        23,
+        OpenSips,
+        "strip(\"2\"); prefix(\"0\"); sl_send_reply(404, \"$rU\");",
+        "",
+        &["sl 404 0meo"],
+    ),
+    // Book-keeping needs nothing here.
+    (
+        24,
+        Ser0,
+        "sl_filter_ACK(); t_unref(); t_release(); sl_send_reply(\"200\", \"on\");",
+        "",
+        &["sl 200 on"],
+    ),
+    // What cannot be done is false, and is never taken for done.
+    (
+        25,
+        Ser0,
+        "if (exec_msg(\"true\")) { sl_send_reply(\"500\", \"no\"); } else { sl_send_reply(\"200\", \"not done\"); };",
+        "",
+        &["sl 200 not done"],
+    ),
+];
+
+#[test]
+fn scripts_do_what_the_old_ones_did() {
+    let mut wrong = Vec::new();
+    for (number, dialect, statements, more, expected) in CASES {
+        let done = does(*dialect, statements, more);
+        if done != *expected {
+            wrong.push(format!("trap {number}: {statements} {more}\n  {done:?}\n  {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn response(status: &str) -> Message {
+    let text = format!(
+        "SIP/2.0 {status}\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKours\r\n\
+         From: <sip:juliet@sip.example>;tag=a\r\nTo: <{ROMEO}>;tag=b\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\r\n"
+    );
+    Message::parse(text.into()).unwrap()
+}
+
+#[test]
+fn trap_4_drop_in_a_reply_route_keeps_back_what_it_kept_back() {
+    let blocks = "onreply_route[1] { if (status=~\"1..\") { drop; } }";
+    for (dialect, is_dropped) in [(Ser0, false), (OpenSer, true), (Kamailio, true)] {
+        let arm = with_main(dialect, "t_on_reply(\"1\"); t_relay();", blocks);
+        let stage = Stage::new(dialect, &arm);
+        let mut of = route(Kind::OnReply, response("183 Progress"), &stage.router);
+        of.outcome = Some(Outcome { status: 183, ..Outcome::default() });
+        assert_eq!(stage.run("onreply_route_1", of).0.is_dropped, is_dropped, "{dialect:?}");
+    }
+}
+
+#[test]
+fn trap_5_what_the_last_function_of_a_route_says_is_its_answer() {
+    let old = with_main(
+        OpenSer,
+        "if (route(1)) { sl_send_reply(\"200\", \"found\"); }",
+        "route[1] { lookup(\"location\"); }",
+    );
+    let stage = Stage::new(OpenSer, &old);
+    let contact = Target::new("sip:romeo@192.0.2.9");
+    stage.router.contacts.borrow_mut().insert(ROMEO.to_owned(), vec![contact]);
+    assert!(stage.main(message()).contains(&"sl 200 found".to_owned()));
+}
+
+#[test]
+fn trap_6_the_failure_route_of_ser_0_8_runs_when_a_branch_has_failed() {
+    let old = "route { t_on_negative(\"1\"); t_relay(); }\n\
+               reply_route[1] { rewritehost(\"spare.example\"); append_branch(); t_relay(); }\n";
+    let stage = Stage::new(Ser0, old);
+    assert_eq!(stage.main(message()), ["relay sip:romeo@sip.example"]);
+    let (_, done) = stage.run("failure_route_1", route(Kind::Failure, message(), &stage.router));
+    assert_eq!(done, ["relay sip:romeo@spare.example"]);
+}
+
+#[test]
+fn trap_7_a_status_is_searched_and_not_compared() {
+    let old = with_main(
+        OpenSer,
+        "t_on_reply(\"1\"); t_relay();",
+        "onreply_route[1] { if (status=~\"(180)|(183)|2[0-9][0-9]\") { setflag(5); } }",
+    );
+    let stage = Stage::new(OpenSer, &old);
+    for (status, is_meant) in [("183 Progress", true), ("200 OK", true), ("486 Busy", false)] {
+        let mut of = route(Kind::OnReply, response(status), &stage.router);
+        of.outcome = Some(Outcome { status: status[..3].parse().unwrap(), ..Outcome::default() });
+        let (route, _) = stage.run("onreply_route_1", of);
+        assert_eq!(route.flags & (1 << 5) != 0, is_meant, "{status}");
+    }
+}
+
+#[test]
+fn trap_10_two_headers_of_one_name_are_two() {
+    let statements = "append_hf(\"X-A: 1\\r\\n\"); append_hf(\"X-A: 2\\r\\n\"); t_relay();";
+    let stage = Stage::new(OpenSer, &with_main(OpenSer, statements, ""));
+    let of = route(Kind::Request, message(), &stage.router);
+    let (route, _) = stage.run("request_route", of);
+    let text = String::from_utf8(route.message.to_bytes().to_vec()).unwrap();
+    assert_eq!(text.matches("X-A: ").count(), 2, "{text}");
+}
+
+#[test]
+fn trap_17_a_reply_behind_save_hurts_nobody() {
+    let old = "route { save(\"location\"); sl_send_reply(\"200\", \"again\"); t_relay(); }";
+    let stage = Stage::new(Ser0, old);
+    let done = stage.main(request("REGISTER", "sip:sip.example", ""));
+    assert_eq!(done.first().map(String::as_str), Some("save location"), "{done:?}");
+}
+
+/// Whose messages they are: the Request-URI's that the script has made, the one's that came, or To's.
+#[test]
+fn trap_20_a_message_is_stored_for_whom_it_was() {
+    let romeo = request(
+        "MESSAGE",
+        "sip:romeo@sip.example",
+        "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nHello",
+    );
+    let text = String::from_utf8(romeo.to_bytes().to_vec()).unwrap();
+    let text = text.replace("To: <sip:romeo@", "To: <sip:everybody@");
+    for (dialect, call, owner) in [
+        (Ser0, "m_store(\"0\")", "new"),
+        (Ser0, "m_store(\"1\")", "romeo"),
+        (Ser0, "m_store(\"2\")", "everybody"),
+        (Ser2, "m_store(\"0\", \"\")", "new"),
+        (OpenSer, "m_store(\"$ru\")", "new"),
+        (OpenSer, "m_store(\"$tu\")", "everybody"),
+        (Kamailio, "m_store(\"sip:desk@sip.example\")", "desk"),
+        (Kamailio, "m_store()", "new"),
+    ] {
+        let stage =
+            Stage::new(dialect, &with_main(dialect, &format!("rewriteuser(\"new\"); {call};"), ""));
+        stage.main(Message::parse(text.clone().into()).unwrap());
+        let rows = stage.rows("SELECT username, domain FROM silo");
+        let owners: Vec<_> = rows.iter().filter_map(|row| row.text(0)).collect();
+        assert_eq!(owners, [owner], "{dialect:?}: {call}");
+    }
+}
+
+/// The order of the old samples: first the contact, then what has waited for it.
+#[test]
+fn trap_20_what_was_stored_is_sent_behind_the_registration() {
+    let old = "route { if (method==\"REGISTER\") { save(\"location\"); m_dump(); break; }; m_store(\"0\"); }";
+    let stage = Stage::new(Ser0, old);
+    stage.main(message());
+    let contact = Target::new("sip:romeo@192.0.2.9");
+    stage.router.contacts.borrow_mut().insert(ROMEO.to_owned(), vec![contact]);
+    let done = stage.main(request("REGISTER", ROMEO, ""));
+    assert_eq!(done.first().map(String::as_str), Some("save location"), "{done:?}");
+    assert!(done.iter().any(|line| line.starts_with("request MESSAGE")), "{done:?}");
+}
+
+/// The account is that of From; the destination is looked for in the Request-URI, in the one that came, and in To.
+#[test]
+fn trap_21_orders_for_jabber_are_for_the_sender_and_go_where_they_went() {
+    let head = "modparam(\"jabber\", \"jdomain\", \"jabber.example=*\")\n\
+                modparam(\"jabber\", \"aliases\", \"1;icq.jabber.example;\")\n";
+    let romeo = "sip:romeo*xmpp.example@jabber.example";
+    for (statements, to, expected) in [
+        ("jab_send_message();", romeo, Some("send romeo@xmpp.example")),
+        ("rewriteuri(\"sip:a@b\"); jab_send_message();", romeo, Some("send romeo@xmpp.example")),
+        ("jab_send_message();", "sip:77@icq.jabber.example", Some("send 77@icq.jabber.example")),
+        ("jab_send_message();", "sip:romeo@elsewhere.example", None),
+        ("jab_go_online();", "sip:anywhere.example", Some("online")),
+        ("jab_go_offline();", romeo, Some("offline")),
+        (
+            "jab_join_jconf();",
+            "sip:me*room*conf.example@jabber.example",
+            Some("join room@conf.example/me"),
+        ),
+        (
+            "jab_join_jconf();",
+            "sip:*room*conf.example@jabber.example",
+            Some("join room@conf.example/juliet"),
+        ),
+        ("jab_join_jconf();", romeo, None),
+        (
+            "jab_exit_jconf();",
+            "sip:*room*conf.example@jabber.example",
+            Some("exit room@conf.example"),
+        ),
+    ] {
+        let stage = Stage::new(Ser0, &format!("{head}route {{ {statements} }}\n"));
+        let text = "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nHello";
+        let done = stage.main(request("MESSAGE", to, text));
+        let wanted = expected.map(|wish| format!("account sip:juliet@sip.example {wish} from"));
+        assert_eq!(done.len(), usize::from(wanted.is_some()), "{statements} {to}: {done:?}");
+        let is_it = wanted.is_none_or(|wanted| done[0].starts_with(&wanted));
+        assert!(is_it, "{statements} {to}: {done:?}");
+    }
+}
+
+#[test]
+fn trap_22_values_one_behind_the_other_are_told() {
+    let codes = |statements: &str| {
+        let options = Options { dialect: Some(Kamailio), ..Options::default() };
+        let old = with_main(Kamailio, statements, "");
+        let made = crate::cli::migrate_text("a.cfg", &old, &options).unwrap();
+        made.report.findings.iter().map(|it| it.code).collect::<Vec<_>>()
+    };
+    let twice = "$avp(x) = 1; $avp(x) = 2; $avp(x) = $null; if ($avp(x) == 1) { t_relay(); }";
+    assert!(codes(twice).contains(&Code::Values));
+    assert!(!codes(&twice.replacen("$avp(x) = 2;", "", 1)).contains(&Code::Values));
+}
+
+#[test]
+fn trap_26_what_nothing_runs_is_never_called() {
+    let old = "request_route { t_relay(); }\nlocal_route { drop; }\nevent_route[tm:local-request] { drop; }\n";
+    assert_eq!(Stage::new(Kamailio, old).main(message()), ["relay sip:romeo@sip.example"]);
+}
+
+/// What the table says of a function is what the module has.
+#[test]
+fn functions_give_what_the_table_says() {
+    let exports = modules::load(&Default::default(), &Default::default()).unwrap();
+    let catalogue = exports.catalogue();
+    let mut wrong = Vec::new();
+    for (old, _, becomes) in functions::ROWS {
+        let functions::Becomes::Call(template, gives) = becomes else { continue };
+        let Some((name, rest)) = template.split_once('(') else { continue };
+        let is_name = name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+        // A method of a value, or something of the language.
+        if !is_name || !rest.ends_with(')') || rest[..rest.len() - 1].contains(')') {
+            continue;
+        }
+        let arguments = match rest.trim_end_matches(')') {
+            "" => 0,
+            inner => inner.matches(", ").count() + 1,
+        };
+        // A header line becomes its name and its value.
+        let arguments = arguments + template.matches(":h}").count();
+        // What a later version has is not there yet.
+        if catalogue.forms(name).next().is_none() {
+            continue;
+        }
+        let mut forms = catalogue.forms(name).filter(|it| it.params.len() == arguments).peekable();
+        if forms.peek().is_none() {
+            wrong.push(format!("{old}: there is no {template}"));
+        }
+        wrong.extend(
+            forms
+                .filter(|form| match gives {
+                    functions::Gives::Bool => form.gives != Given::Bool,
+                    functions::Gives::Nothing => form.gives == Given::Bool,
+                    functions::Gives::Number => form.gives != Given::Int,
+                })
+                .map(|form| format!("{old}: {template} gives {:?}", form.gives)),
+        );
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
