@@ -85,6 +85,8 @@ fn command(name: &'static str, folder: &Path) -> Result<Command, Error> {
     let mut command = Command::new(places.find(|place| place.exists()).ok_or(missing)?);
     command.args(["--no-defaults", "--skip-name-resolve"]);
     command.arg(format!("--datadir={}", folder.join("data").display()));
+    // a server that starts removes the temporary tables of all others there
+    command.arg(format!("--tmpdir={}", folder.display()));
     // the server serves as root only when it is told so
     if folder.metadata()?.uid() == 0 {
         command.arg("--user=root");

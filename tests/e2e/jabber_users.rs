@@ -251,10 +251,10 @@ fn xep_0352_the_server_is_told_whether_the_user_is_there() {
     let mut phone = Agent::bind();
     register(&mut phone, "alice", &sipjab);
     let mark = line.wait_for("<inactive xmlns='urn:xmpp:csi:0'/>", 0);
+    let mut bob = Client::login(&server, "bob");
     assert_eq!(say(&mut phone, "alice", &jabber("bob"), "hello", &sipjab).status(), 200);
     let mark = line.wait_for("<active xmlns='urn:xmpp:csi:0'/>", mark);
     line.wait_for("<body>hello</body>", mark);
-    let mut bob = Client::login(&server, "bob");
     bob.message(&format!("alice@{DOMAIN}"), "hello yourself");
     assert_eq!(hears(&mut phone).text(), "hello yourself");
 }

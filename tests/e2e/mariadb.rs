@@ -17,6 +17,11 @@ pub(crate) const PASSWORD: &str = "hunter2";
 /// The kernel's queues are few, and all servers of a machine share them.
 const NO_NATIVE_AIO: &str = "--innodb-use-native-aio=0";
 
+/// A server that starts removes all temporary tables where it keeps its own, those of others, too.
+fn temporary_files(folder: &Path) -> String {
+    format!("--tmpdir={}", folder.display())
+}
+
 /// A server, stopped when dropped.
 pub(crate) struct Mariadb {
     port: u16,
@@ -35,6 +40,7 @@ impl Mariadb {
             .arg(format!("--user={user}"))
             .arg(format!("--datadir={}", folder.path().join("data").display()))
             .arg(NO_NATIVE_AIO)
+            .arg(temporary_files(folder.path()))
             .output()
             .unwrap();
         let (said, complained) = (&output.stdout, &output.stderr);
@@ -63,6 +69,7 @@ impl Mariadb {
         command
             .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"])
             .args(["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", NO_NATIVE_AIO])
+            .arg(temporary_files(folder))
             .arg(format!("--user={}", owner(folder)))
             .arg(format!("--datadir={}", folder.join("data").display()))
             .arg(format!("--socket={}", folder.join("socket").display()))
