@@ -27,7 +27,7 @@ use crate::gateway::{
 };
 use crate::script::router::Verdict;
 use crate::sip::Message;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::xmpp::ns::ContentNamespace;
 use crate::xmpp::{Condition, Stanza, StanzaError};
 pub(crate) use journal::Reply;
@@ -189,10 +189,9 @@ impl Bridge {
                 continue;
             }
             self.spool.writing.set(steps.len());
-            let statements = journal::statements(&steps, clock::unix_time());
             let written = match &self.spool.store {
-                Some(store) if !statements.is_empty() => store.execute(statements).await.map(drop),
-                _ => Ok(()),
+                Some(store) => write(store, &steps).await,
+                None => Ok(()),
             };
             self.spool.writing.set(0);
             self.spool.written.notify_waiters();
@@ -489,6 +488,14 @@ impl Bridge {
             self.spool.step(Step::Delete(id));
         }
         self.start_ready();
+    }
+}
+
+/// Writes steps, if there is something to write.
+async fn write(store: &Store, steps: &[Step]) -> Result<(), StoreError> {
+    match journal::statements(steps, clock::unix_time()) {
+        statements if statements.is_empty() => Ok(()),
+        statements => store.execute(statements).await.map(drop),
     }
 }
 
