@@ -516,7 +516,7 @@ impl ClientCarried for Login {
                 unix_time: clock::unix_time(),
                 uptime: clock::now().duration_since(self.started),
             };
-            if let Some(reply) = responder().reply(&stanza, facts) {
+            if let Some(reply) = Responder::new("SIP phone").reply(&stanza, facts) {
                 self.reply(reply);
             }
         }
@@ -550,14 +550,5 @@ impl ClientCarried for Login {
             *out = VecDeque::new();
         }
         out.pop_front()
-    }
-}
-
-fn responder() -> Responder {
-    Responder {
-        name: "SIP phone".to_owned(),
-        features: Vec::new(),
-        software: "sipjab".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }

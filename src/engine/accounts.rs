@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::account::Login;
 use super::bridge::Waiter;
 use super::shared::Mail;
+use super::spool::tell;
 use super::worker::Worker;
 use crate::clock;
 use crate::gateway::{AccountSettings, Mapping, Order, Text, Wish};
@@ -150,8 +151,7 @@ impl Accounts {
         let Ordered { order, waiter } = ordered;
         let say = |waiter: oneshot::Sender<Verdict>, text: Text| {
             let (status, words) = text.status();
-            // A script that is gone has told its sender that time was up.
-            let _ = waiter.send(Verdict::new(status, words));
+            tell(Some(waiter), Verdict::new(status, words));
         };
         let needs_stream = matches!(order.wish, Wish::Offline | Wish::Exit { .. });
         let known = self.login(&order.sip_id).filter(|login| login.is_on() || !needs_stream);
@@ -170,8 +170,7 @@ impl Accounts {
                 return bridge.spool_written(order, waiter);
             }
             (Promise::Queued, ..) => {
-                // As above.
-                let _ = waiter.send(Verdict::new(202, "Accepted"));
+                tell(Some(waiter), Verdict::new(202, "Accepted"));
                 (Waiter::Nobody, jabber.config.delay_time)
             }
             (promise, Some(message), Some(bridge)) if message.asks_receipt => {

@@ -86,12 +86,7 @@ impl Bridge {
         Rc::new_cyclic(|this| Self {
             worker,
             this: this.clone(),
-            responder: Responder {
-                name,
-                features: Vec::new(),
-                software: "sipjab".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            responder: Responder::new(name),
             started: clock::now(),
             handover: RefCell::new(handover),
             awaited: RefCell::new(Awaited::new(MAX_AWAITED, shared.config.spool.keep)),
@@ -195,13 +190,16 @@ impl Bridge {
         let bytes = match reply {
             Behind::Component(bytes) => bytes,
             Behind::Account(account, bytes) => {
-                return self.login(&account).into_iter().for_each(|it| it.send(bytes.clone()));
+                if let Some(login) = self.login(&account) {
+                    login.send(bytes);
+                }
+                return;
             }
             Behind::Ack(account, session, count) => {
-                return self
-                    .login(&account)
-                    .into_iter()
-                    .for_each(|it| it.acknowledge(session, count));
+                if let Some(login) = self.login(&account) {
+                    login.acknowledge(session, count);
+                }
+                return;
             }
         };
         if !self.handover.borrow_mut().push_reply(bytes) {
@@ -261,10 +259,8 @@ impl Bridge {
         let Some(worker) = self.worker.upgrade() else { return };
         let id = MessageId::of_stanza(&stanza, &worker.shared.unique_id());
         self.take_receipt(&stanza);
-        // The same in every attempt, so that the recipient can tell a second copy (RFC 3261 §8.2.2.2).
         let call_id = id.to_string();
-        let unix_time = clock::unix_time();
-        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
+        let ids = RequestIds::of_message(&call_id, clock::unix_time());
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             // What is of no use later is not kept.
             Ok(Incoming::Request(request)) if request.is_transient => {

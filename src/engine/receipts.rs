@@ -122,8 +122,7 @@ impl Bridge {
         account: Option<&str>,
     ) {
         let word = id.to_string();
-        let unix_time = clock::unix_time();
-        let ids = RequestIds { tag: &word[..16], call_id: &word, cseq: 1, unix_time };
+        let ids = RequestIds::of_message(&word, clock::unix_time());
         match receipt_to_sender(request, asked, disposition, ids) {
             Ok(receipt) => self.spool_notice(id, &receipt, account),
             Err(error) => tracing::info!(%error, "a receipt cannot be told to its SIP user"),

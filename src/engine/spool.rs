@@ -403,10 +403,8 @@ impl Bridge {
         let Some(stanza) = parsed(bytes) else {
             return self.conclude(id, Outcome::Failed, Some(Failure::unreadable()));
         };
-        // The same in every attempt, so that the recipient can tell a second copy (RFC 3261 §8.2.2.2).
         let call_id = id.to_string();
-        let unix_time = clock::unix_time();
-        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
+        let ids = RequestIds::of_message(&call_id, clock::unix_time());
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             Ok(Incoming::Request(request)) => {
                 let home = self.home();

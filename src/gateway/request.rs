@@ -40,6 +40,14 @@ pub struct RequestIds<'a> {
     pub unix_time: Duration,
 }
 
+impl<'a> RequestIds<'a> {
+    /// Those of a message that is known by `name`, 32 digits, the same in every attempt, so that the recipient can tell a
+    /// second copy (RFC 3261 §8.2.2.2).
+    pub fn of_message(name: &'a str, unix_time: Duration) -> Self {
+        Self { tag: &name[..16], call_id: name, cseq: 1, unix_time }
+    }
+}
+
 /// A MESSAGE ready for a client transaction; the transport adds the Via.
 #[derive(Clone, Debug)]
 pub struct OutgoingRequest {

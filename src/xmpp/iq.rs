@@ -35,6 +35,16 @@ const FEATURES: &[&str] =
     &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::LAST, ns::VERSION, ns::PING, ns::TIME];
 
 impl Responder {
+    /// One that says that it is this program, under this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            features: Vec::new(),
+            software: "sipjab".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
     /// The reply to an IQ, or `None` if `stanza` is none or may not be answered.
     ///
     /// Requests that nobody here serves get `service-unavailable` (RFC 6120 §8.4).

@@ -96,15 +96,19 @@ impl Spool {
 impl Bridge {
     /// Accepts a MESSAGE for an XMPP user: 202 once it is stored.
     pub(in crate::engine) fn spool_request(self: &Rc<Self>, sending: Sending) {
-        if !self.spool.is_restored.get() {
-            let bridge = self.clone();
-            tokio::task::spawn_local(async move {
-                bridge.await_spool().await;
-                bridge.accept_request(sending);
-            });
-            return;
+        self.once_restored(move |bridge| bridge.accept_request(sending));
+    }
+
+    /// Does something once it is known what the store has kept.
+    pub(super) fn once_restored(self: &Rc<Self>, act: impl FnOnce(&Self) + 'static) {
+        if self.spool.is_restored.get() {
+            return act(self);
         }
-        self.accept_request(sending);
+        let bridge = self.clone();
+        tokio::task::spawn_local(async move {
+            bridge.await_spool().await;
+            act(&bridge);
+        });
     }
 
     fn accept_request(&self, sending: Sending) {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::accept::Offered;
+use super::report::said;
 use super::row::{Kind, Way, What};
 use super::{Failure, Load, Made, Reply, not_kept, on_account, tell};
 use crate::clock;
@@ -17,9 +18,9 @@ use crate::engine::delivery::{Arrival, Home};
 use crate::engine::receipts::Context;
 use crate::gateway::ledger::{Acceptance, Outcome};
 use crate::gateway::{
-    AccountMessage, AccountStanza, Asked, Content, Disposition, ImType, Incoming, Mapping,
-    MessageId, Order, Received, RequestIds, Text, Wish, Wording, Written, error_words,
-    failure_from_error, notice_to_sender, request_between, stanza_to, text_message,
+    AccountMessage, AccountStanza, Asked, Disposition, ImType, Incoming, Mapping, MessageId, Order,
+    Received, RequestIds, Text, Wish, Wording, Written, error_words, failure_from_error,
+    notice_to_sender, request_between, stanza_to, text_message,
 };
 use crate::modules::jabber::Profile;
 use crate::script::router::{AccountOrder, Verdict};
@@ -33,15 +34,7 @@ impl Bridge {
         order: AccountOrder,
         waiter: oneshot::Sender<Verdict>,
     ) {
-        if !self.spool.is_restored.get() {
-            let bridge = self.clone();
-            tokio::task::spawn_local(async move {
-                bridge.await_spool().await;
-                bridge.accept_written(order, waiter);
-            });
-            return;
-        }
-        self.accept_written(order, waiter);
+        self.once_restored(move |bridge| bridge.accept_written(order, waiter));
     }
 
     fn accept_written(&self, order: AccountOrder, waiter: oneshot::Sender<Verdict>) {
@@ -279,10 +272,8 @@ impl Bridge {
         received: &Received,
         stanza: &Stanza,
     ) -> Result<Option<Arrival>, StanzaError> {
-        // The same in every attempt, so that the recipient can tell a second copy (RFC 3261 §8.2.2.2).
         let call_id = id.to_string();
-        let unix_time = clock::unix_time();
-        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
+        let ids = RequestIds::of_message(&call_id, clock::unix_time());
         let Received { from, prefix, bounces, .. } = received;
         let mapping = self.mapping(Way::Account);
         match request_between(stanza, from, account, prefix, ids, mapping) {
@@ -396,8 +387,7 @@ impl Bridge {
         let worker = self.worker()?;
         let jabber = worker.shared.jabber.as_ref()?;
         let call_id = report.to_string();
-        let unix_time = clock::unix_time();
-        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
+        let ids = RequestIds::of_message(&call_id, clock::unix_time());
         let notice = match (&failure.words, text_of(failure, jabber)) {
             (Some(words), _) => {
                 let words = format!("{words}{}", said(&request));
@@ -460,9 +450,4 @@ fn words(jabber: &Jabber, text: Text, request: &Message) -> Option<String> {
             wording.undelivered("", "", &said(request))
         }
     })
-}
-
-fn said(request: &Message) -> String {
-    let content = Content::parse(request.body(), request.content_type().as_deref(), None);
-    content.map(|content| content.text).unwrap_or_default()
 }

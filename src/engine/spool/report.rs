@@ -13,6 +13,12 @@ use crate::gateway::{
 use crate::sip::Message;
 use crate::xmpp::{Condition, StanzaError};
 
+/// What a message says.
+pub(super) fn said(request: &Message) -> String {
+    let content = Content::parse(request.body(), request.content_type().as_deref(), None);
+    content.map(|content| content.text).unwrap_or_default()
+}
+
 /// Why a message failed.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
@@ -105,12 +111,9 @@ impl Bridge {
             return self.confirm(report, request, &asked, Disposition::Failed, None);
         }
         let call_id = report.to_string();
-        let unix_time = clock::unix_time();
-        let ids = RequestIds { tag: &call_id[..16], call_id: &call_id, cseq: 1, unix_time };
-        let content = Content::parse(request.body(), request.content_type().as_deref(), None);
-        let text = content.map(|content| content.text).unwrap_or_default();
+        let ids = RequestIds::of_message(&call_id, clock::unix_time());
         let mapping = &self.gateway.mapping;
-        match notice_to_sender(request, &failure.reason, &text, ids, mapping) {
+        match notice_to_sender(request, &failure.reason, &said(request), ids, mapping) {
             Ok(notice) => self.spool_notice(report, &notice, None),
             Err(error) => tracing::info!(%id, %error, "a failure cannot be told to its SIP user"),
         }
