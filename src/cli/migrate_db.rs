@@ -2,6 +2,7 @@
 
 mod adopt;
 mod carry;
+mod pages;
 mod row;
 mod subject;
 mod told;

@@ -1,9 +1,9 @@
 //! Looks whether the tables can be used where they are, and adds what they lack.
 
-use super::carry::{judged, rows_of};
-use super::row::{New, PAGE, Plan};
+use super::pages::{Pages, columns_of};
+use super::row::{New, Plan};
 use super::subject::{Known, SUBJECTS, Subject};
-use super::told::{Counts, Progress, Told};
+use super::told::Told;
 use crate::store::{Column, ColumnType, Row, Statement, Store, StoreError, Value};
 
 /// The name of a row of `location`, which old tables lack.
@@ -21,11 +21,7 @@ pub(super) async fn adopt(
     let mut count = 0;
     for subject in &SUBJECTS {
         let name = &*subject.table.name;
-        let columns = old.columns(name).await?;
-        if columns.is_empty() {
-            told.say(format!("{name}: not there"));
-            continue;
-        }
+        let Some(columns) = columns_of(old, subject, told).await? else { continue };
         count += 1;
         let plan = match Plan::new(subject, &columns) {
             Ok(plan) => plan,
@@ -84,26 +80,19 @@ async fn rows(
     told: &mut Told,
 ) -> Result<(), StoreError> {
     let name = &*plan.subject.table.name;
-    let mut counts = Counts::default();
-    let mut progress = Progress::new(name, rows_of(old, name).await?);
-    loop {
-        let rows = old.query(plan.page(counts.found)).await?;
-        let is_last = rows.len() < PAGE;
-        counts.found += rows.len();
-        let good = judged(plan, &rows, known, &mut counts, told);
-        counts.good += good.len();
+    let mut pages = Pages::new(old, plan).await?;
+    while let Some(rows) = pages.next().await? {
+        let good = pages.judged(&rows, known, told);
+        pages.counts.good += good.len();
         if name == "jusers" {
             known.juids.extend(good.iter().filter_map(|(_, row)| row.int("juid")));
         }
         if let Some(store) = writer.filter(|_| name == "location") {
             name_rows(store, plan, &rows, &good).await?;
         }
-        progress.at(counts.found);
-        if is_last {
-            break;
-        }
+        pages.tell();
     }
-    told.say(format!("{name}: {}", counts.words("fine")));
+    told.say(format!("{name}: {}", pages.counts.words("fine")));
     Ok(())
 }
 

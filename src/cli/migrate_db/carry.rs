@@ -1,8 +1,9 @@
 //! Copies the rows of one database into another: what is there stays as it is, and a second time changes nothing.
 
-use super::row::{New, PAGE, Plan};
-use super::subject::{Known, Others, SUBJECTS, Subject, Verdict};
-use super::told::{Counts, Progress, Told};
+use super::pages::{Pages, columns_of, rows_of};
+use super::row::{New, Plan};
+use super::subject::{Known, Others, SUBJECTS, Subject};
+use super::told::{Counts, Told};
 use crate::store::{Column, ColumnType, Row, Statement, Store, StoreError, Value};
 
 /// The new database.
@@ -23,11 +24,7 @@ pub(super) async fn carry(
     let mut count = 0;
     for subject in &SUBJECTS {
         let name = &*subject.table.name;
-        let columns = old.columns(name).await?;
-        if columns.is_empty() {
-            told.say(format!("{name}: not there"));
-            continue;
-        }
+        let Some(columns) = columns_of(old, subject, told).await? else { continue };
         count += 1;
         match Plan::new(subject, &columns) {
             Err(reason) => told.trouble(format!("{name}: refused: {reason}")),
@@ -62,55 +59,20 @@ async fn table(
             return Ok(());
         }
     };
-    let mut counts = Counts::default();
-    let mut progress = Progress::new(name, rows_of(old, name).await?);
-    loop {
-        let rows = old.query(plan.page(counts.found)).await?;
-        let is_last = rows.len() < PAGE;
-        counts.found += rows.len();
-        let good = judged(plan, &rows, known, &mut counts, told);
-        place.take(good, new.is_dry, (known, &mut counts, told)).await?;
-        progress.at(counts.found);
-        if is_last {
-            break;
-        }
+    let mut pages = Pages::new(old, plan).await?;
+    while let Some(rows) = pages.next().await? {
+        let good = pages.judged(&rows, known, told);
+        place.take(good, new.is_dry, (known, &mut pages.counts, told)).await?;
+        pages.tell();
     }
-    told.say(format!("{name}: {}", counts.words(if new.is_dry { "to copy" } else { "copied" })));
+    told.say(format!(
+        "{name}: {}",
+        pages.counts.words(if new.is_dry { "to copy" } else { "copied" })
+    ));
     if !plan.left.is_empty() {
         told.say(format!("  nothing here reads {}", plan.left.join(", ")));
     }
     Ok(())
-}
-
-/// The rows of a table.
-pub(super) async fn rows_of(store: &Store, table: &str) -> Result<usize, StoreError> {
-    let rows = store.query(Statement::new(format!("SELECT COUNT(*) FROM {table}"))).await?;
-    let count = rows.first().and_then(|row| row.int(0)).unwrap_or(0);
-    Ok(usize::try_from(count).unwrap_or(0))
-}
-
-/// The rows that can be carried over, with their names; the others are told.
-pub(super) fn judged(
-    plan: &Plan<'static>,
-    rows: &[Row],
-    known: &Known,
-    counts: &mut Counts,
-    told: &mut Told,
-) -> Vec<(String, New<'static>)> {
-    let table = &plan.subject.table.name;
-    let mut good = Vec::new();
-    for row in rows {
-        let verdict = plan.new_row(row).map(|mut new| ((plan.subject.judge)(&mut new, known), new));
-        match verdict {
-            Ok((Verdict::Good, new)) => good.push((plan.name(row), new)),
-            Ok((Verdict::Over(_), _)) => counts.skipped += 1,
-            Ok((Verdict::Bad(reason), _)) | Err(reason) => {
-                counts.refused += 1;
-                told.trouble(format!("  {table} {}: refused: {reason}", plan.name(row)));
-            }
-        }
-    }
-    good
 }
 
 /// The table as it is, or made; the reason when it cannot be written.
