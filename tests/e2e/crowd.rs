@@ -52,15 +52,8 @@ fn a_crowd_is_online_at_once_and_each_gets_and_sends_his_message() {
         sipjab.sql(&format!("BEGIN; {rows} COMMIT;"));
     }
     let began = Instant::now();
-    let online = || {
-        let lines = sipjab.process.lines();
-        lines.iter().filter(|line| line.contains("an account is online")).count()
-    };
-    while online() < count {
-        let limit = PATIENCE + LOGIN * count as u32;
-        assert!(began.elapsed() < limit, "{} of {count} are online", online());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let patience = PATIENCE + LOGIN * count as u32;
+    sipjab.process.wait_for_count("an account is online", count, patience);
     println!("{count} accounts online at Prosody after {:.1} s", began.elapsed().as_secs_f64());
 
     let mut sender = Agent::bind();

@@ -114,11 +114,9 @@ fn each_message_of_a_user_without_a_way_is_told_once() {
 fn compat_ser_a_failure_is_told_in_its_words_alone() {
     let (_server, sipjab) = stage(&[], "profile = \"ser\"\n");
     let mut phone = Agent::bind();
-    let contact = format!("Contact: <sip:alice@{}>\r\n", phone.local);
     sipjab.write_script(&SCRIPT.replace("{ go_online(); }", "{}"));
     sipjab.process.wait_for("script live");
-    let answer = phone.ask(&Outgoing::register(&sip_id("alice"), 1, &contact), sipjab.udp);
-    assert_eq!(answer.status(), 200);
+    register(&mut phone, "alice", &sipjab);
     queue(&mut phone, "hello", &sipjab);
     assert_eq!(
         hears(&mut phone).text(),

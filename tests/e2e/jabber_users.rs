@@ -8,7 +8,6 @@ use crate::line::Line;
 use crate::mariadb::Mariadb;
 use crate::peer::{DOMAIN, Peer, SECRET, XmppServer};
 use crate::process::PATIENCE;
-use crate::sip::Outgoing;
 use crate::sip_agent::Agent;
 use crate::sipjab::{Setup, Sipjab};
 use crate::xmpp_client::Client;
@@ -224,12 +223,10 @@ fn a_message_that_no_phone_takes_goes_back_to_its_sender() {
 fn accounts_that_are_always_online_need_no_order() {
     let (server, sipjab) = stage(&[("alice", SECRET)], "always_online = true\n");
     let mut phone = Agent::bind();
-    let contact = format!("Contact: <sip:alice@{}>\r\n", phone.local);
     // Nobody but the registrar hears of this one.
     sipjab.write_script(&SCRIPT.replace("{ go_online(); }", "{}"));
     sipjab.process.wait_for("script live");
-    let answer = phone.ask(&Outgoing::register(&sip_id("alice"), 1, &contact), sipjab.udp);
-    assert_eq!(answer.status(), 200);
+    register(&mut phone, "alice", &sipjab);
     let mut bob = Client::login(&server, "bob");
     let deadline = Instant::now() + PATIENCE;
     loop {

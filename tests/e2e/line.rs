@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ pub(crate) struct Line {
     said: Said,
 }
 
-type Said = Arc<Mutex<Vec<u8>>>;
+type Said = Arc<(Mutex<Vec<u8>>, Condvar)>;
 
 impl Line {
     /// A line to a port of this machine.
@@ -59,13 +59,16 @@ impl Line {
     /// Waits until this has gone to the server, behind what is behind `mark`; gives the mark behind it.
     pub(crate) fn wait_for(&self, words: &str, mark: usize) -> usize {
         let deadline = Instant::now() + PATIENCE;
+        let (said, grown) = &*self.said;
+        let mut said = said.lock().unwrap();
         loop {
-            let said = String::from_utf8_lossy(&self.said.lock().unwrap()[mark..]).into_owned();
-            if let Some(at) = said.find(words) {
+            let text = String::from_utf8_lossy(&said[mark..]).into_owned();
+            if let Some(at) = text.find(words) {
                 return mark + at + words.len();
             }
-            assert!(Instant::now() < deadline, "no {words} in {said}");
-            thread::sleep(Duration::from_millis(5));
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {words} in {text}");
+            said = grown.wait_timeout(said, left).unwrap().0;
         }
     }
 
@@ -102,7 +105,8 @@ fn carry(
                 continue;
             }
             if let Some(heard) = &heard {
-                heard.lock().unwrap().extend_from_slice(&buffer[..length]);
+                heard.0.lock().unwrap().extend_from_slice(&buffer[..length]);
+                heard.1.notify_all();
             }
             if to.write_all(&buffer[..length]).is_err() {
                 break;

@@ -1,5 +1,6 @@
 //! A child process in a group of its own, whose every line is kept and which never outlives its test.
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,17 @@ impl Process {
     /// Every line so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.log.state.lock().unwrap().lines.clone()
+    }
+
+    /// Waits until so many lines have `words` in them.
+    pub(crate) fn wait_for_count(&self, words: &str, count: usize, patience: Duration) {
+        let found = Cell::new(0);
+        let wanted = |line: &str| {
+            found.set(found.get() + usize::from(line.contains(words)));
+            found.get() == count
+        };
+        let last = self.wait_for_after(0, patience, wanted);
+        assert!(last.is_some(), "{} of {count} lines with `{words}`", found.get());
     }
 
     /// The first line with `words` in it, waited for.
