@@ -25,8 +25,6 @@ use crate::xmpp_server::XmppServer;
 
 /// How long a program may take until it answers, connected to its XMPP server, its memory touched.
 const STARTUP: Duration = Duration::from_secs(60);
-/// How long a program that answers may take until all its threads or processes do.
-const SETTLING: Duration = Duration::from_millis(200);
 /// The longest warm-up.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 /// How long nothing may arrive until what is missing counts as lost.
@@ -178,7 +176,6 @@ impl Bench<'_> {
                 break;
             }
         }
-        std::thread::sleep(SETTLING);
         Ok(())
     }
 }
