@@ -38,7 +38,7 @@ struct Shared {
     /// What is sent soon, oldest first.
     waiting: RefCell<VecDeque<(SocketAddr, Bytes)>>,
     sender: RefCell<Sender>,
-    /// A task sends what waits, as soon as it has its turn.
+    /// What waits will be sent: by a task, as soon as it has its turn, or by the one that receives.
     is_flushing: Cell<bool>,
     drops: LogLimit,
 }
@@ -89,7 +89,13 @@ impl UdpPort {
             if let Err(error) = socket.readable().await {
                 return error;
             }
-            match receiver.receive(socket, &mut on_datagram) {
+            // Answers leave together, once all that has come is handed over.
+            let is_last = !self.shared.is_flushing.replace(true);
+            let received = receiver.receive(socket, &mut on_datagram);
+            if is_last {
+                self.shared.flush_now();
+            }
+            match received {
                 // There may be more, but timers and other tasks have their turn.
                 Ok(true) => task::yield_now().await,
                 Ok(false) => {}
@@ -103,6 +109,14 @@ impl UdpPort {
 }
 
 impl Shared {
+    /// Sends what waits, and leaves what the kernel has no room for to a task.
+    fn flush_now(self: &Rc<Self>) {
+        match self.send_waiting() {
+            true => self.is_flushing.set(false),
+            false => drop(task::spawn_local(Rc::clone(self).flush())),
+        }
+    }
+
     /// Sends what waits, in order, whenever the kernel has room.
     async fn flush(self: Rc<Self>) {
         while !self.send_waiting() {
