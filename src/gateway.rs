@@ -41,7 +41,7 @@ pub use content::{ACCEPT, Content, ContentError};
 pub use cpim::Cpim;
 pub use delay::sip_date;
 pub use dialect::{Addressing, Dialect, Kamailio, Side};
-pub use envelope::receipt_for;
+pub use envelope::{asks_receipt, receipt_for};
 pub use error::MessageError;
 pub use handover::{Fate, Handover, OutgoingStanzaMeta};
 pub use imdn::{Asked, Disposition, Receipt};

@@ -154,8 +154,8 @@ impl Bridge {
                 };
                 if stanza.asks_receipt {
                     // Without room for it the sender goes without a receipt.
-                    let (id, context) = (stanza.id.clone(), request.to_bytes().into());
-                    let _ = self.expect_receipt(id, &stanza.to, context, None);
+                    let id = stanza.id.clone();
+                    let _ = self.expect_receipt(id, &stanza.to, request.into(), None);
                 }
                 if let Err(Waiter::Script(waiter)) =
                     self.push_waiting(stanza, Waiter::Script(waiter))
@@ -243,8 +243,11 @@ impl Bridge {
             408 | 503 | 504 => Outcome::OutOfReach,
             _ => Outcome::Failed,
         };
-        let error = error_from_response(code, reason, contact, mapping);
-        self.conclude(id, outcome, Some(Failure::new(code, reason).with_error(error)));
+        let failure = (!matches!(outcome, Outcome::Delivered | Outcome::HandedOver)).then(|| {
+            let error = error_from_response(code, reason, contact, mapping);
+            Failure::new(code, reason).with_error(error)
+        });
+        self.conclude(id, outcome, failure);
     }
 
     /// Delivers a report of the spool.
@@ -375,7 +378,7 @@ impl Stream for Bridge {
 
     fn handle_stanza(&self, stanza: Stanza) {
         rest::note_message();
-        let is_settled = self.handover.borrow_mut().handle_stanza(&stanza);
+        let is_settled = self.handover.borrow_mut().handle_stanza(clock::now(), &stanza);
         self.settle();
         if is_settled {
             return;

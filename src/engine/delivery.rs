@@ -66,7 +66,7 @@ pub(crate) enum End {
 /// Who hears what becomes of a message.
 #[derive(Clone)]
 pub(crate) struct Sender {
-    /// The stanza that it was, whose sender hears of a failure; none when he may not.
+    /// The stanza that it was, whose sender hears of a failure; none when he may not, or when the message is kept.
     pub(super) stanza: Option<Stanza>,
     /// What it is known by where it is kept until its fate is known.
     pub(super) id: Option<MessageId>,
@@ -161,7 +161,8 @@ struct Kept(Rc<dyn Home>);
 /// Who hears what becomes of a route's stanza.
 fn sender_of(xmpp: &FromXmpp) -> Option<Sender> {
     let home = xmpp.home.downcast_ref::<Kept>()?.0.clone();
-    Some(Sender { stanza: Some(xmpp.stanza.clone()).filter(|_| xmpp.bounces), id: xmpp.id, home })
+    let is_needed = xmpp.bounces && xmpp.id.is_none();
+    Some(Sender { stanza: is_needed.then(|| xmpp.stanza.clone()), id: xmpp.id, home })
 }
 
 impl Worker {
@@ -169,7 +170,8 @@ impl Worker {
     pub(super) fn deliver_stanza(&self, arrival: Arrival) {
         let Arrival { request, stanza, home, account, bounces, id } = arrival;
         let kind = Kind::XmppMessage;
-        let sender = Sender { stanza: Some(stanza.clone()).filter(|_| bounces), id, home };
+        let is_needed = bounces && id.is_none();
+        let sender = Sender { stanza: is_needed.then(|| stanza.clone()), id, home };
         if self.shared.is_draining() {
             return match id {
                 Some(id) => sender.home.conclude(id, End::Unsent),
@@ -202,7 +204,7 @@ impl Worker {
             ..Target::new(route.message.request_uri())
         }];
         ways.extend(route.targets.iter().cloned());
-        self.deliver(&route.message, ways, sender)
+        self.deliver(route.message.clone(), ways, sender)
     }
 
     /// What `lookup("location"); t_relay();` would do.
@@ -215,7 +217,7 @@ impl Worker {
                 way.destination.get_or_insert_with(|| way.uri.clone());
             }
         }
-        if let Err(error) = self.deliver(&message, ways, sender.clone()) {
+        if let Err(error) = self.deliver(message, ways, sender.clone()) {
             tracing::info!(%error, "a message to SIP cannot be written");
             sender.fail(error.status());
         }
@@ -224,31 +226,30 @@ impl Worker {
     /// Sends one copy each way: to its destination, else the outbound proxy, else where its Request-URI leads.
     fn deliver(
         &self,
-        message: &Message,
-        ways: Vec<Target>,
+        message: Message,
+        mut ways: Vec<Target>,
         sender: Sender,
     ) -> Result<(), RouteError> {
-        let copies: Result<Vec<_>, RouteError> = ways
-            .into_iter()
-            .map(|way| {
-                let mut copy = message.clone();
-                copy.set_request_uri(&way.uri)?;
-                if !way.path.is_empty() {
-                    copy.prepend_header("Route", &way.path)?;
-                }
-                Ok((copy, way.destination))
-            })
-            .collect();
-        let copies = copies?;
+        let copy = |mut message: Message, way: &Target| -> Result<Message, RouteError> {
+            message.set_request_uri(&way.uri)?;
+            if !way.path.is_empty() {
+                message.prepend_header("Route", &way.path)?;
+            }
+            Ok(message)
+        };
+        let Some(last) = ways.pop() else { return Ok(()) };
+        let first: Result<Vec<_>, _> = ways.iter().map(|way| copy(message.clone(), way)).collect();
+        let (first, latest) = (first?, copy(message, &last)?);
         let origin = Rc::new(Origin {
             sender,
-            open: Cell::new(copies.len()),
+            open: Cell::new(ways.len() + 1),
             is_delivered: Cell::new(false),
             failure: RefCell::default(),
         });
-        for (copy, destination) in copies {
-            self.send_copy(copy, destination.as_deref(), &origin);
+        for (copy, way) in first.into_iter().zip(ways) {
+            self.send_copy(copy, way.destination.as_deref(), &origin);
         }
+        self.send_copy(latest, last.destination.as_deref(), &origin);
         Ok(())
     }
 
@@ -257,7 +258,7 @@ impl Worker {
         let next_hop = next_hop.unwrap_or(copy.request_uri()).to_owned();
         let lane = copy.request_uri().to_owned();
         let carried = Rc::new(Carried { origin: origin.clone(), lane });
-        let needs_stream = copy.to_bytes().len() + VIA_RESERVE > MAX_PAGER;
+        let needs_stream = copy.size() + VIA_RESERVE > MAX_PAGER;
         let user = User::Carried(carried.clone());
         let outbound = Box::new(Outbound { needs_stream, ..Outbound::new(copy, next_hop, user) });
         let pushed = self.deliveries.lanes.borrow_mut().push(&carried.lane, outbound);

@@ -40,9 +40,7 @@ impl Bridge {
         let Sending { stanza, request, waiter, .. } = sending;
         let id = stanza.id.clone();
         let patience = waiter.map(|waiter| (waiter, self.patience));
-        if let Err(waiter) =
-            self.expect_receipt(id.clone(), &stanza.to, request.to_bytes().into(), patience)
-        {
+        if let Err(waiter) = self.expect_receipt(id.clone(), &stanza.to, request.into(), patience) {
             return tell(waiter, Verdict::new(503, "The Gateway Is Full"));
         }
         if self.push_waiting(stanza, Waiter::Receipt(id.clone())).is_err() {
@@ -88,7 +86,8 @@ impl Bridge {
         let recipient = to.to_bare().to_string();
         let expected =
             self.awaited.borrow_mut().expect(clock::now(), stanza_id, recipient, context, waiter);
-        self.spool.notice_deadline();
+        let deadline = self.awaited.borrow().next_deadline();
+        self.spool.notice_deadline(deadline);
         expected
     }
 

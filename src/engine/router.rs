@@ -14,6 +14,7 @@ use super::delivery;
 use super::forwarding::begin;
 use super::relay::{Outbound, Tried};
 use super::shared::{Mail, Sending};
+use super::spool::not_kept;
 use super::transactions::User;
 use super::worker::Worker;
 use crate::clock;
@@ -155,11 +156,25 @@ impl Router for Worker {
         stanza: OutgoingStanza,
         promise: Promise,
     ) -> Waiting<Verdict> {
+        let full = || Verdict::new(503, "The Gateway Is Full");
+        let (id, request) = (route.message_id, route.message.to_bytes());
+        if promise == Promise::Queued && self.shared.spool.is_none() {
+            // Nothing is written, so that nobody has to wait for the worker that keeps it.
+            let size = request.len();
+            let sending = Sending { stanza, id, request, promise, waiter: None };
+            if !self.shared.held.take(size, false) {
+                return Box::pin(ready(not_kept("The Spool Is Full")));
+            }
+            if !self.queue_stanza(sending) {
+                self.shared.held.give_back(size);
+                return Box::pin(ready(full()));
+            }
+            return Box::pin(ready(Verdict::new(202, "Accepted")));
+        }
         let (waiter, fate) = oneshot::channel();
-        let request = route.message.clone();
-        let sending = Sending { stanza, request, promise, waiter: Some(waiter) };
+        let sending = Sending { stanza, id, request, promise, waiter: Some(waiter) };
         if !self.queue_stanza(sending) {
-            return Box::pin(ready(Verdict::new(503, "The Gateway Is Full")));
+            return Box::pin(ready(full()));
         }
         Box::pin(async {
             let gone = || Verdict::new(500, "The Gateway Has Stopped");

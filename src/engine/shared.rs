@@ -20,7 +20,6 @@ use crate::net::tcp::Connections;
 use crate::script::commons::Commons;
 use crate::script::import::Sources;
 use crate::script::router::{Promise, Verdict};
-use crate::sip::Message;
 use crate::sip::transaction::{BranchMint, KeySeed};
 use crate::sip::transport::{Source, Transport};
 use crate::store::Store;
@@ -47,11 +46,13 @@ pub enum Mail {
 pub struct Sending {
     /// The stanza.
     pub stanza: OutgoingStanza,
+    /// What the message is known by.
+    pub id: Option<MessageId>,
     /// The request that it was made from, which the spool keeps.
-    pub request: Message,
+    pub request: Bytes,
     /// What success is.
     pub promise: Promise,
-    /// The script that waits for it.
+    /// The script that waits for it; none when it was told already that the message is kept.
     pub waiter: Option<oneshot::Sender<Verdict>>,
 }
 

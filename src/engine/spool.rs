@@ -57,6 +57,8 @@ pub(super) struct Load {
     bytes: Bytes,
     /// What it has become, for the first attempt.
     made: Option<Made>,
+    /// False for a stanza that asks for no receipt; others must be looked at.
+    may_ask_receipt: bool,
     /// Who waits until it is stored.
     waiters: Vec<oneshot::Sender<Verdict>>,
 }
@@ -70,7 +72,7 @@ enum Made {
 
 /// The spool.
 pub(super) struct Spool {
-    pub(super) ledger: RefCell<Ledger<Load>>,
+    pub(super) ledger: RefCell<Ledger<Box<Load>>>,
     config: SpoolConfig,
     store: Option<Store>,
     steps: RefCell<Vec<Step>>,
@@ -80,6 +82,8 @@ pub(super) struct Spool {
     /// Some steps are written.
     written: Notify,
     deadline_changed: Notify,
+    /// What the watch waits for.
+    alarm: Cell<Option<Instant>>,
     /// What the store has kept is known.
     is_restored: Cell<bool>,
     restored: Notify,
@@ -112,6 +116,7 @@ impl Spool {
             has_steps: Notify::new(),
             written: Notify::new(),
             deadline_changed: Notify::new(),
+            alarm: Cell::default(),
             restored: Notify::new(),
             is_store_away: Cell::new(false),
         }
@@ -146,9 +151,17 @@ impl Spool {
         }
     }
 
-    /// Tells that there may be an earlier deadline.
-    pub(super) fn notice_deadline(&self) {
-        self.deadline_changed.notify_one();
+    /// Tells that there may be an earlier deadline than those before.
+    pub(super) fn notice_deadline(&self, deadline: Option<Instant>) {
+        let is_earlier = |at| self.alarm.get().is_none_or(|alarm| at < alarm);
+        if deadline.is_some_and(is_earlier) {
+            self.deadline_changed.notify_one();
+        }
+    }
+
+    fn notice_own_deadline(&self) {
+        let deadline = self.ledger.borrow().next_deadline();
+        self.notice_deadline(deadline);
     }
 
     /// May a message be accepted now?
@@ -157,6 +170,9 @@ impl Spool {
     }
 
     fn step(&self, step: Step) {
+        if !self.is_durable() && matches!(step, Step::Change(..) | Step::Delete(_)) {
+            return;
+        }
         self.steps.borrow_mut().push(step);
         self.has_steps.notify_one();
     }
@@ -173,7 +189,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// The refusal of a message that cannot be kept.
-fn not_kept(reason: &'static str) -> Verdict {
+pub(super) fn not_kept(reason: &'static str) -> Verdict {
     let header = Some(("Retry-After", "10".to_owned()));
     Verdict { status: 503, reason: reason.into(), header }
 }
@@ -210,6 +226,7 @@ impl Bridge {
         for step in steps {
             match step {
                 Step::Insert(row) => self.handle_stored(row.id),
+                Step::Keep(id) => self.handle_stored(id),
                 Step::Begin(id, _) => self.begin(id),
                 Step::Reply(reply) => self.reply_now(reply),
                 Step::Change(..) | Step::Delete(_) => {}
@@ -251,7 +268,7 @@ impl Bridge {
                     owed.push(Step::Delete(row.id));
                 }
                 Step::Reply(reply) => self.reply_now(reply),
-                Step::Begin(..) | Step::Change(..) | Step::Delete(_) => {}
+                Step::Keep(_) | Step::Begin(..) | Step::Change(..) | Step::Delete(_) => {}
             }
         }
         let newer = self.spool.steps.take();
@@ -263,7 +280,7 @@ impl Bridge {
     fn refuse(&self, id: MessageId) {
         let refused = self.spool.ledger.borrow_mut().handle_refused(id);
         let Some(load) = refused else { return };
-        let Load { kind, bytes, lane, waiters, .. } = load;
+        let Load { kind, bytes, lane, waiters, .. } = *load;
         for waiter in waiters {
             tell(Some(waiter), not_kept("The Spool Is Away"));
         }
@@ -439,7 +456,7 @@ impl Bridge {
             }
             None => {}
         }
-        self.spool.deadline_changed.notify_one();
+        self.spool.notice_own_deadline();
         self.start_ready();
     }
 
@@ -462,6 +479,7 @@ impl Bridge {
             let deadline = self.spool.ledger.borrow().next_deadline();
             let receipts = self.awaited.borrow().next_deadline();
             let deadline = [deadline, receipts].into_iter().flatten().min();
+            self.spool.alarm.set(deadline);
             tokio::select! {
                 () = until(deadline) => {
                     self.end_waits(clock::now());

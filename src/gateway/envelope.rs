@@ -35,7 +35,7 @@ pub(super) struct Envelope<'a> {
 impl Envelope<'_> {
     /// A message with `content`.
     pub(super) fn write(&self, content: &Content) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(content.text.len() + 512);
+        let mut bytes = Vec::with_capacity(self.size() + content.text.len());
         let mut writer = Writer::new(&mut bytes);
         self.start(&mut writer, self.im_type);
         if let Some(subject) = self.subject {
@@ -83,6 +83,13 @@ impl Envelope<'_> {
         bytes
     }
 
+    /// The bytes of a stanza with ordinary words, its text left out.
+    fn size(&self) -> usize {
+        let addresses = self.to.as_str().len() + self.from.map_or(0, |from| from.as_str().len());
+        let words = [self.subject, self.nick, self.lang].into_iter().flatten().map(str::len);
+        addresses + 2 * self.id.len() + self.thread.len() + words.sum::<usize>() + 320
+    }
+
     fn start(&self, writer: &mut Writer<'_>, im_type: ImType) {
         writer
             .start("message")
@@ -116,7 +123,7 @@ pub(super) fn nick_of(stanza: &Stanza) -> Option<String> {
 }
 
 /// Does the sender want to know when it has arrived?
-pub(super) fn asks_receipt(stanza: &Stanza) -> bool {
+pub fn asks_receipt(stanza: &Stanza) -> bool {
     let kind = stanza.type_attribute();
     stanza.payload("request", RECEIPTS).is_some()
         && !matches!(kind.as_deref(), Some("error" | "groupchat"))

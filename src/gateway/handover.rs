@@ -18,6 +18,12 @@ use crate::xmpp::{Jid, Kind, Stanza, StanzaError, Writer, jid, ns};
 /// IQ replies and error stanzas that may wait.
 const MAX_REPLIES: usize = 10_000;
 
+/// Stanzas that are worth a ping at once, where nobody waits for the fate of one.
+const PING_AT: usize = 32;
+
+/// How long fewer may wait for it.
+const PING_PAUSE: Duration = Duration::from_millis(5);
+
 /// What has become of a stanza.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -108,7 +114,8 @@ impl<W> Handover<W> {
     /// Waits for a second ping before it believes that a stanza was taken.
     ///
     /// The answer to the first may leave the server before the stanza does, and a server that is killed in between
-    /// takes it along. This costs one more round trip, and ways where nobody waits for the fate can afford it.
+    /// takes it along. This costs one more round trip, and ways where nobody waits for the fate can afford it. These can
+    /// afford to wait a little, too, so that a few pings answer for many stanzas.
     pub fn settling_late(self) -> Self {
         Self { settles_late: true, ..self }
     }
@@ -196,7 +203,7 @@ impl<W> Handover<W> {
     }
 
     /// Takes what the stream brought; true when it was an answer to us and nothing is left to do.
-    pub fn handle_stanza(&mut self, stanza: &Stanza) -> bool {
+    pub fn handle_stanza(&mut self, now: Instant, stanza: &Stanza) -> bool {
         let is_error = stanza.is_error();
         if !is_error && stanza.type_attribute().as_deref() != Some("result") {
             return false;
@@ -205,7 +212,7 @@ impl<W> Handover<W> {
         match stanza.id().and_then(|id| self.ids.get(&*id)) {
             Some(Meaning::Ping { domain }) if is_iq => {
                 let domain = Arc::clone(domain);
-                is_from(stanza, &domain) && self.handle_pong(&domain)
+                is_from(stanza, &domain) && self.handle_pong(now, &domain)
             }
             Some(Meaning::Stanza { domain, number }) if is_error && !is_iq => {
                 let (domain, number) = (Arc::clone(domain), *number);
@@ -229,9 +236,15 @@ impl<W> Handover<W> {
         }
         self.expire_queue(now);
         self.expire_domains(now);
+        for (name, domain) in &mut self.domains {
+            if domain.ping_at.take_if(|at| *at <= now).is_some() {
+                self.to_ping.push(Arc::clone(name));
+            }
+        }
         let waiting = self.queue.iter().find_map(Queued::deadline);
         let written = self.domains.values().filter_map(Domain::deadline);
-        self.wake_at = written.chain(waiting).min();
+        let pings = self.domains.values().filter_map(|domain| domain.ping_at);
+        self.wake_at = written.chain(pings).chain(waiting).min();
     }
 
     /// The next fate to tell.
@@ -268,8 +281,12 @@ impl<W> Handover<W> {
         };
         let slots = self.domains.entry(Arc::clone(&domain)).or_default();
         let number = slots.end();
-        self.ids.insert(id.clone(), Meaning::Stanza { domain, number });
+        let meaning = Meaning::Stanza { domain: Arc::clone(&domain), number };
+        self.ids.insert(id.clone(), meaning);
         slots.push(Slot::new(deadline, waiter, OutgoingStanzaMeta { id, to, from }));
+        if slots.len() >= PING_AT && slots.ping_at.take().is_some() {
+            self.to_ping.push(domain);
+        }
     }
 
     fn write_pings(&mut self, out: &mut Vec<u8>) {
@@ -292,7 +309,7 @@ impl<W> Handover<W> {
         }
     }
 
-    fn handle_pong(&mut self, name: &Arc<str>) -> bool {
+    fn handle_pong(&mut self, now: Instant, name: &Arc<str>) -> bool {
         let domain = self.domains.get_mut(name);
         let Some(domain) = domain else { return false };
         let Some(ping) = domain.ping.take() else { return false };
@@ -302,6 +319,7 @@ impl<W> Handover<W> {
             false => ping.covers,
         };
         self.settle(name, &Fate::HandedOver, |domain| domain.start() < confirmed);
+        self.plan_ping(now, name);
         true
     }
 
@@ -320,7 +338,7 @@ impl<W> Handover<W> {
         true
     }
 
-    /// Tells one fate for the first slots of a domain, `while_true`; then sees to its next ping.
+    /// Tells one fate for the first slots of a domain, `while_true`.
     fn settle(&mut self, name: &Arc<str>, fate: &Fate, while_true: impl Fn(&Domain<W>) -> bool) {
         let Some(domain) = self.domains.get_mut(name) else { return };
         while while_true(domain)
@@ -337,7 +355,20 @@ impl<W> Handover<W> {
         }
         if domain.is_empty() {
             self.domains.remove(name);
-        } else if domain.ping.is_none() {
+        }
+    }
+
+    /// Sees to the next ping of a domain whose last one was answered or is of no use.
+    fn plan_ping(&mut self, now: Instant, name: &Arc<str>) {
+        let Some(domain) = self.domains.get_mut(name) else { return };
+        if domain.ping.is_some() {
+            return;
+        }
+        if self.settles_late && domain.len() < PING_AT {
+            let at = now + PING_PAUSE;
+            domain.ping_at = Some(at);
+            self.wake_at = self.wake_at.map(|wake_at| wake_at.min(at)).or(Some(at));
+        } else {
             self.to_ping.push(Arc::clone(name));
         }
     }
@@ -370,6 +401,7 @@ impl<W> Handover<W> {
         let due: Vec<_> = due.map(|(name, _)| Arc::clone(name)).collect();
         for name in due {
             self.settle(&name, &Fate::Unanswered, is_due);
+            self.plan_ping(now, &name);
         }
     }
 }

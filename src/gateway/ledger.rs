@@ -64,6 +64,8 @@ pub struct Entry<T> {
     pub size: usize,
     /// It is taken though there is no room: a report, which loses nothing else.
     pub is_report: bool,
+    /// Its room is taken already ([`Held::take`]).
+    pub is_held: bool,
     /// The message.
     pub value: T,
 }
@@ -140,7 +142,7 @@ impl<T> Ledger<T> {
             policy,
             bounds,
             open: AHashMap::new(),
-            held: Arc::default(),
+            held: Arc::new(Held::new(bounds.messages, bounds.bytes)),
             next_number: 0,
             ways: [bounds.xmpp_window, usize::MAX, bounds.sip_window].map(Way::new),
             lanes: AHashMap::new(),
@@ -200,9 +202,12 @@ impl<T> Ledger<T> {
     /// Takes a message, to be stored; [`Ledger::handle_stored`] or [`Ledger::handle_refused`] must follow when it is new.
     pub fn accept(&mut self, entry: Entry<T>) -> Acceptance {
         if let Some(state) = self.state(entry.id) {
+            if entry.is_held {
+                self.held.give_back(entry.size);
+            }
             return Acceptance::Known(state);
         }
-        if !self.held.take(entry.size, &self.bounds, entry.is_report) {
+        if !entry.is_held && !self.held.take(entry.size, entry.is_report) {
             return Acceptance::Full;
         }
         let limit = self.limit(entry.side, &entry.lane);
@@ -222,7 +227,7 @@ impl<T> Ledger<T> {
 
     /// Takes a message that was stored before.
     pub fn restore(&mut self, entry: Entry<T>, attempts: u32) {
-        self.held.take(entry.size, &self.bounds, true);
+        self.held.take(entry.size, true);
         let (id, key) = (entry.id, (entry.side, entry.lane.clone()));
         self.lanes.entry(key).or_default().waiting.push_back((self.next_number, id));
         self.insert(entry, Stage::Waiting);
@@ -234,7 +239,7 @@ impl<T> Ledger<T> {
 
     /// Takes a message that was stored while an attempt was under way; [`Ledger::conclude`] must follow.
     pub fn restore_under_way(&mut self, entry: Entry<T>, attempts: u32) {
-        self.held.take(entry.size, &self.bounds, true);
+        self.held.take(entry.size, true);
         let (id, side) = (entry.id, entry.side);
         let lane = self.lanes.entry((side, entry.lane.clone())).or_default();
         lane.under_way += 1;

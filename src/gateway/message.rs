@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::address::AddressError;
+use super::address::{AddressError, SipsPolicy};
 use super::composing::{self, Composing};
 use super::content::Content;
 use super::delay::{date_of, stamp};
@@ -14,7 +14,7 @@ use super::imdn::{self, Asked};
 use super::mapping::{ImType, LargeMessages, Mapping};
 use super::request::{MAX_PAGER, OutgoingRequest, Pager, RequestIds};
 use super::text::{head, one_line, xml_text};
-use crate::sip::{HeaderId, Message, Uri};
+use crate::sip::{HeaderId, Message, NameAddr, Scheme, Uri};
 use crate::xmpp::{Jid, Stanza, StanzaError};
 
 /// What every server accepts (RFC 6120 §13.12); beyond it markup is left out first.
@@ -81,8 +81,10 @@ pub fn stanza_from_message(
     mapping: &Mapping,
 ) -> Result<Outgoing, MessageError> {
     let to = recipient(request, mapping)?;
-    let from = sender(request, mapping)?;
-    Ok(match written(request, Some(&from), &to, mapping.im_type, unique, mapping)? {
+    let written_from = request.from().map_err(|_| MessageError::BadHeader { header: "From" })?;
+    let from = sender(&written_from, mapping)?;
+    let (nick, im_type) = (display_name(&written_from), mapping.im_type);
+    Ok(match written(request, (Some(&from), nick), &to, im_type, unique, mapping)? {
         Some(AccountStanza { bytes, id, asks_receipt }) => {
             Outgoing::Stanza(OutgoingStanza { bytes, id, to, from, asks_receipt })
         }
@@ -99,7 +101,8 @@ pub fn stanza_to(
     unique: &str,
     mapping: &Mapping,
 ) -> Result<Option<AccountStanza>, MessageError> {
-    written(request, None, to, im_type, unique, mapping)
+    let nick = request.from().ok().and_then(|from| display_name(&from));
+    written(request, (None, nick), to, im_type, unique, mapping)
 }
 
 /// A stanza for a MESSAGE, on the stream of the account that it comes from.
@@ -115,7 +118,7 @@ pub struct AccountStanza {
 
 fn written(
     request: &Message,
-    from: Option<&Jid>,
+    (from, nick): (Option<&Jid>, Option<String>),
     to: &Jid,
     im_type: ImType,
     unique: &str,
@@ -131,7 +134,6 @@ fn written(
     let id = stanza_id(request, unique);
     let call_id = request.call_id().map_err(|_| MessageError::BadHeader { header: "Call-ID" })?;
     let language = request.text(HeaderId::ContentLanguage);
-    let nick = display_name(request);
     let is_text = content.composing.is_none() && content.receipt.is_none();
     let wants = || Asked::of_request(request).is_some_and(|asked| asked.delivered);
     // In a room everybody would confirm it.
@@ -264,28 +266,28 @@ pub fn text_message(
 
 /// The JID of the destination; sips in To forbids the message as it does in the Request-URI (RFC 7247 §8).
 fn recipient(request: &Message, mapping: &Mapping) -> Result<Jid, MessageError> {
-    let jid = |uri: &str, header| {
-        let uri = Uri::parse(uri).map_err(|_| MessageError::BadHeader { header })?;
-        mapping.addressing.jid_from_sip(&uri, Side::Xmpp).map_err(MessageError::Recipient)
+    let bad = |header| MessageError::BadHeader { header };
+    let jid = |uri: &Uri<'_>| {
+        mapping.addressing.jid_from_sip(uri, Side::Xmpp).map_err(MessageError::Recipient)
     };
-    let to = request.to().map_err(|_| MessageError::BadHeader { header: "To" })?;
-    let from_to = jid(to.uri, "To");
-    if let Err(MessageError::Recipient(AddressError::Sips)) = from_to {
-        return from_to;
+    let to = request.to().map_err(|_| bad("To"))?;
+    let to = Uri::parse(to.uri).map_err(|_| bad("To"));
+    let is_refused = mapping.addressing.sips == SipsPolicy::Refuse;
+    if is_refused && to.as_ref().is_ok_and(|to| matches!(to.scheme(), Scheme::Sips)) {
+        return Err(MessageError::Recipient(AddressError::Sips));
     }
-    match jid(request.request_uri(), "Request-URI") {
+    let target = Uri::parse(request.request_uri()).map_err(|_| bad("Request-URI"))?;
+    match jid(&target) {
         Err(MessageError::Recipient(error)) if error.status().0 == 404 => {
-            from_to.map_err(|_| MessageError::Recipient(error))
+            to.and_then(|to| jid(&to)).map_err(|_| MessageError::Recipient(error))
         }
         found => found,
     }
 }
 
 /// The JID of the sender, which must be in one of our domains.
-fn sender(request: &Message, mapping: &Mapping) -> Result<Jid, MessageError> {
-    let bad_from = || MessageError::BadHeader { header: "From" };
-    let from = request.from().map_err(|_| bad_from())?;
-    let uri = from.parsed_uri().map_err(|_| bad_from())?;
+fn sender(from: &NameAddr<'_>, mapping: &Mapping) -> Result<Jid, MessageError> {
+    let uri = from.parsed_uri().map_err(|_| MessageError::BadHeader { header: "From" })?;
     let jid = mapping.addressing.jid_from_sip(&uri, Side::Sip).map_err(MessageError::Sender)?;
     if mapping.is_ours(&jid) {
         return Ok(jid);
@@ -301,8 +303,8 @@ fn subject(request: &Message, content: &Content) -> Option<String> {
 }
 
 /// The display name of From.
-fn display_name(request: &Message) -> Option<String> {
-    let name = one_line(&request.from().ok()?.display_name());
+fn display_name(from: &NameAddr<'_>) -> Option<String> {
+    let name = one_line(&from.display_name());
     Some(name).filter(|name| !name.is_empty())
 }
 

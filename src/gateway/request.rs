@@ -104,13 +104,14 @@ impl Pager<'_> {
 
     fn headers(&self) -> Vec<rsip::Header> {
         let RequestIds { tag, call_id, cseq, .. } = self.ids;
-        let mut headers = vec![
-            MaxForwards::from(70).into(),
+        let mut headers = Vec::with_capacity(10);
+        headers.extend([
+            rsip::Header::from(MaxForwards::from(70)),
             From::new(format!("{}<{}>;tag={tag}", self.quoted_name(), self.from)).into(),
             To::new(format!("<{}>", self.target)).into(),
             CallId::new(call_id).into(),
             CSeq::new(format!("{cseq} MESSAGE")).into(),
-        ];
+        ]);
         headers.extend(self.date.map(|date| Date::new(date).into()));
         headers.extend(self.subject.map(|subject| Subject::new(subject).into()));
         headers.extend(self.language.map(|tag| ContentLanguage::new(tag).into()));

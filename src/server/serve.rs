@@ -19,6 +19,7 @@ use crate::config::{Config, DnsConfig, Listen, ListenTransport, Params};
 use crate::engine::{
     Attached, Jabber, Locations, Mail, SPOOL, Script, Shared, Worker, after_waiting, before_waiting,
 };
+use crate::gateway::ledger::Held;
 use crate::modules::{self, jabber, registrar, xmpp};
 use crate::net::dns::{DnsError, Resolver};
 use crate::net::listen::Group;
@@ -170,7 +171,7 @@ fn shared(
             commons.store().is_some(),
         ),
         spool,
-        held: Default::default(),
+        held: Arc::new(Held::new(config.spool.max_messages, config.spool.max_bytes)),
         xmpp: is_attached.then_some(Attached { gateway, worker: 0 }),
         jabber,
         listeners: listeners.iter().map(|group| (group.transport(), group.local())).collect(),

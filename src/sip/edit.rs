@@ -13,7 +13,7 @@ use super::via::Via;
 const EDITS: usize = 256;
 
 impl Message {
-    /// Replaces the Request-URI; the text may be of any scheme.
+    /// Replaces the Request-URI by another one; the text may be of any scheme.
     pub fn set_request_uri(&mut self, text: &str) -> Result<(), EditError> {
         let Kind::Request { method, .. } = self.start.kind else {
             return Err(EditError::NotRequest);
@@ -21,8 +21,10 @@ impl Message {
         if text.is_empty() || text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(EditError::RequestUri);
         }
-        let uri = self.write_edit(&[text])?;
-        self.start.kind = Kind::Request { method, uri };
+        if text != self.request_uri() {
+            let uri = self.write_edit(&[text])?;
+            self.start.kind = Kind::Request { method, uri };
+        }
         Ok(())
     }
 

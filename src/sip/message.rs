@@ -172,7 +172,7 @@ impl Message {
             return out.extend_from_slice(&self.wire);
         }
         // Exactly: a transaction keeps what it has sent.
-        out.reserve_exact(self.edited_size());
+        out.reserve_exact(self.size());
         self.write_start_line(out);
         for header in &self.headers {
             out.extend_from_slice(self.line(header));
@@ -193,7 +193,10 @@ impl Message {
     }
 
     /// The bytes that it has with its edits, counting ends of lines as CRLF.
-    fn edited_size(&self) -> usize {
+    pub fn size(&self) -> usize {
+        if !self.is_edited {
+            return self.wire.len();
+        }
         let start = match self.start.kind {
             Kind::Request { method, uri } if uri.is_edit => {
                 let parts = [method, uri, self.start.version].map(|part| self.bytes_at(part).len());

@@ -147,22 +147,40 @@ pub fn escape_attribute(out: &mut Vec<u8>, value: &str) {
     });
 }
 
+/// Bytes that always stand for themselves: most of every text.
+static PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        plain[byte] = false;
+        byte += 1;
+    }
+    let mut others: &[u8] = b"&<>\"'\xef";
+    while let [byte, rest @ ..] = others {
+        plain[*byte as usize] = false;
+        others = rest;
+    }
+    plain
+};
+
 fn escape(out: &mut Vec<u8>, text: &str, replacement: impl Fn(u8) -> Option<&'static str>) {
     let bytes = text.as_bytes();
-    let mut copied = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        let (length, instead) = match byte {
-            0xef if !text[at..].starts_with(is_xml_char) => (3, "\u{fffd}"),
-            0x80.. => continue,
+    let (mut copied, mut at) = (0, 0);
+    while let Some(ahead) = bytes[at..].iter().position(|byte| !PLAIN[usize::from(*byte)]) {
+        let found = at + ahead;
+        at = found + 1;
+        let (length, instead) = match bytes[found] {
+            0xef if text[found..].starts_with(is_xml_char) => continue,
+            0xef => (3, "\u{fffd}"),
             byte => match replacement(byte) {
                 Some(instead) => (1, instead),
                 None if is_xml_char(byte as char) => continue,
                 None => (1, "\u{fffd}"),
             },
         };
-        out.extend_from_slice(&bytes[copied..at]);
+        out.extend_from_slice(&bytes[copied..found]);
         out.extend_from_slice(instead.as_bytes());
-        copied = at + length;
+        copied = found + length;
     }
     out.extend_from_slice(&bytes[copied..]);
 }

@@ -1,5 +1,6 @@
 //! How a message gets into the spool.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -7,88 +8,85 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::journal::Step;
-use super::row::{Kind, Row, What};
+use super::row::{Kind, Row, Way, What};
 use super::{Load, Made, Spool, millis, not_kept, tell};
 use crate::clock;
 use crate::engine::bridge::Bridge;
 use crate::engine::delivery::Home;
 use crate::engine::shared::Sending;
 use crate::gateway::ledger::{Acceptance, Entry, State};
-use crate::gateway::{MessageId, OutgoingRequest};
+use crate::gateway::{MessageId, OutgoingRequest, asks_receipt};
 use crate::script::router::Verdict;
 use crate::sip::Message;
 use crate::xmpp::{Condition, Stanza, StanzaError};
 
 /// A message that may be accepted.
-pub(super) struct Offered {
+pub(super) struct Offered<'a> {
     pub(super) id: MessageId,
     pub(super) kind: Kind,
-    pub(super) lane: String,
-    pub(super) sender: String,
-    pub(super) recipient: String,
+    pub(super) lane: Arc<str>,
+    pub(super) sender: Cow<'a, str>,
+    pub(super) recipient: Cow<'a, str>,
     pub(super) bytes: Bytes,
     pub(super) made: Option<Made>,
-    pub(super) waiter: Option<oneshot::Sender<Verdict>>,
+    /// Its room is taken already.
+    pub(super) is_held: bool,
 }
 
-impl Offered {
+impl<'a> Offered<'a> {
     /// A MESSAGE that comes from SIP, without what it goes by.
-    pub(super) fn request(id: MessageId, request: &Message) -> Self {
-        let uri = |of: Result<crate::sip::NameAddr<'_>, _>| of.map(|it| it.uri.to_owned());
+    pub(super) fn request(id: MessageId, request: &'a Message) -> Self {
+        let uri = |of: Result<crate::sip::NameAddr<'a>, _>| of.map(|it| Cow::Borrowed(it.uri));
         Self {
-            id,
-            kind: Kind::component(What::Request),
-            lane: String::new(),
             sender: uri(request.from()).unwrap_or_default(),
             recipient: uri(request.to()).unwrap_or_default(),
-            bytes: Bytes::new(),
-            made: None,
-            waiter: None,
+            ..Self::new(id, Kind::component(What::Request))
         }
+    }
+
+    /// A message of which nothing else is known.
+    pub(super) fn new(id: MessageId, kind: Kind) -> Self {
+        let (lane, bytes) = (Arc::default(), Bytes::new());
+        let (sender, recipient) = (Cow::default(), Cow::default());
+        Self { id, kind, lane, sender, recipient, bytes, made: None, is_held: false }
     }
 }
 
 impl Spool {
     /// Takes a message that is to be stored; its sender hears of it in [`Bridge::handle_stored`].
-    pub(super) fn accept(&self, offered: Offered) -> Acceptance {
-        let Offered { id, kind, lane, sender, recipient, bytes, made, waiter } = offered;
-        let (now, unix) = (clock::now(), millis(clock::unix_time()));
-        let waiters = waiter.into_iter().collect();
-        let name: Arc<str> = Arc::from(&*lane);
-        let load = Load { kind, lane: name.clone(), bytes: bytes.clone(), made, waiters };
+    fn take(&self, offered: Offered<'_>) -> Acceptance {
+        let Offered { id, kind, lane, sender, recipient, bytes, made, is_held } = offered;
+        let asks = |made: &Made| matches!(made, Made::Request(made) if asks_receipt(&made.1));
+        let may_ask_receipt = made.as_ref().is_none_or(asks);
+        let (name, message) = (lane.clone(), bytes.clone());
+        let load = Load { kind, lane: name, bytes, made, may_ask_receipt, waiters: Vec::new() };
         let entry = Entry {
             id,
             side: kind.side(),
-            lane: name,
-            expires: now + self.config.expire,
-            size: bytes.len(),
+            lane: lane.clone(),
+            expires: clock::now() + self.config.expire,
+            size: message.len(),
             is_report: kind.is_report(),
-            value: load,
+            is_held,
+            value: Box::new(load),
         };
         let acceptance = self.ledger.borrow_mut().accept(entry);
-        if let Acceptance::New { starts } = acceptance {
-            let (state, attempts) = if starts { (State::Sending, 1) } else { (State::Accepted, 0) };
-            if !starts && let Some(load) = self.ledger.borrow_mut().get_mut(id) {
-                // What waits takes no more memory than it is counted for.
-                load.made = None;
-            }
-            let expires = unix + millis(self.config.expire);
-            let message = bytes;
-            let row = Row {
-                id,
-                kind,
-                lane,
-                state,
-                attempts,
-                accepted: unix,
-                expires,
-                sender,
-                recipient,
-                message,
-            };
-            self.step(Step::Insert(Box::new(row)));
-            self.deadline_changed.notify_one();
+        let Acceptance::New { starts } = acceptance else { return acceptance };
+        if !starts && let Some(load) = self.ledger.borrow_mut().get_mut(id) {
+            // What waits takes no more memory than it is counted for.
+            load.made = None;
         }
+        self.notice_own_deadline();
+        if !self.is_durable() {
+            return acceptance;
+        }
+        let (state, attempts) = if starts { (State::Sending, 1) } else { (State::Accepted, 0) };
+        let accepted = millis(clock::unix_time());
+        let expires = accepted + millis(self.config.expire);
+        let (sender, recipient) = (sender.into_owned(), recipient.into_owned());
+        let row =
+            Row { id, kind, lane, state, attempts, accepted, expires, sender, recipient, message };
+        self.step(Step::Insert(Box::new(row)));
         acceptance
     }
 }
@@ -112,37 +110,58 @@ impl Bridge {
     }
 
     fn accept_request(&self, sending: Sending) {
-        let Sending { stanza, request, waiter, .. } = sending;
+        let Sending { stanza, id, request: bytes, waiter, .. } = sending;
         if !self.spool.takes_messages() {
             return tell(waiter, not_kept("The Spool Is Away"));
         }
-        let lane = stanza.to.to_bare().to_string();
-        let offered = Offered {
-            kind: Kind::component(What::Request),
-            lane,
-            bytes: request.to_bytes(),
-            made: Some(Made::Stanza(stanza)),
-            ..Offered::request(MessageId::of_request(&request), &request)
+        let lane = Arc::from(bare(stanza.to.as_str()));
+        let made = Some(Made::Stanza(stanza));
+        // Only what is written names them.
+        let request = match self.spool.is_durable() || id.is_none() {
+            true => Message::parse(bytes.clone()).ok(),
+            false => None,
         };
-        self.accept_offered(offered, waiter);
+        let offered = match (&request, id) {
+            (Some(request), id) => {
+                Offered::request(id.unwrap_or_else(|| MessageId::of_request(request)), request)
+            }
+            (None, Some(id)) => Offered::new(id, Kind::component(What::Request)),
+            (None, None) => return tell(waiter, not_kept("The Message Is Unreadable")),
+        };
+        let is_held = waiter.is_none();
+        self.accept_offered(Offered { lane, bytes, made, is_held, ..offered }, waiter);
     }
 
     /// Accepts a message of a SIP user: 202 once it is stored.
     pub(super) fn accept_offered(
         &self,
-        offered: Offered,
+        offered: Offered<'_>,
         waiter: Option<oneshot::Sender<Verdict>>,
     ) {
         let id = offered.id;
-        if self.spool.state(id).is_some() {
-            tracing::debug!(%id, "a second copy of a message");
-            return self.tell_known(id, waiter);
-        }
-        match self.spool.accept(offered) {
-            Acceptance::New { .. } => self.await_storing(id, waiter),
-            Acceptance::Known(_) => self.tell_known(id, waiter),
+        match self.accept(offered) {
+            Acceptance::New { .. } => self.tell_known(id, waiter),
+            Acceptance::Known(state) => {
+                tracing::debug!(%id, %state, "a second copy of a message");
+                self.tell_known(id, waiter);
+            }
             Acceptance::Full => tell(waiter, not_kept("The Spool Is Full")),
         }
+    }
+
+    /// Takes a message; it begins once it is stored.
+    pub(super) fn accept(&self, offered: Offered<'_>) -> Acceptance {
+        let (id, kind) = (offered.id, offered.kind);
+        let acceptance = self.spool.take(offered);
+        if matches!(acceptance, Acceptance::New { .. }) && !self.spool.is_durable() {
+            // Accounts and reports come from within other steps, and nothing overtakes what has come before.
+            let is_first = kind.way == Way::Component && !kind.is_report();
+            match is_first && self.spool.is_written() {
+                true => self.handle_stored(id),
+                false => self.spool.step(Step::Keep(id)),
+            }
+        }
+        acceptance
     }
 
     fn await_storing(&self, id: MessageId, waiter: Option<oneshot::Sender<Verdict>>) {
@@ -170,17 +189,14 @@ impl Bridge {
         if !self.spool.takes_messages() {
             return self.return_error(stanza, &busy("messages cannot be kept now"));
         }
-        let text = |of: Option<std::borrow::Cow<'_, str>>| of.unwrap_or_default().into_owned();
-        let (sender, recipient) = (text(stanza.from()), text(stanza.to()));
-        let acceptance = self.spool.accept(Offered {
-            id,
-            kind: Kind::component(What::Stanza),
-            lane: recipient.split('/').next().unwrap_or_default().to_owned(),
-            sender,
+        let recipient = stanza.to().unwrap_or_default();
+        let acceptance = self.accept(Offered {
+            lane: Arc::from(bare(&recipient)),
+            sender: stanza.from().unwrap_or_default(),
             recipient,
             bytes: stanza.bytes().clone(),
             made: Some(Made::Request(Box::new((request, stanza.clone())))),
-            waiter: None,
+            ..Offered::new(id, Kind::component(What::Stanza))
         });
         match acceptance {
             Acceptance::New { .. } => {}
@@ -188,4 +204,9 @@ impl Bridge {
             Acceptance::Full => self.return_error(stanza, &busy("too many messages wait")),
         }
     }
+}
+
+/// An address without its resource.
+pub(super) fn bare(address: &str) -> &str {
+    address.split('/').next().unwrap_or_default()
 }

@@ -53,7 +53,7 @@ impl Bridge {
         let asks_receipt = message.asks_receipt;
         let offered = Offered {
             kind: Kind::account(What::Request),
-            lane: sip_id,
+            lane: sip_id.into(),
             bytes: Written { address, to, is_room, request }.to_bytes(),
             made: Some(Made::OfAccount(AccountStanza { bytes, id: message.id, asks_receipt })),
             ..Offered::request(id, &message.request)
@@ -166,17 +166,15 @@ impl Bridge {
 
     fn spool_received(&self, arrival: Arrival, received: &Received, id: MessageId) {
         let Arrival { request, stanza, home, account, .. } = arrival;
-        let lane = account.as_deref().unwrap_or_default().to_owned();
+        let lane = account.as_deref().unwrap_or_default();
         let acceptance = match self.spool.takes_messages() {
-            true => self.spool.accept(Offered {
-                id,
-                kind: Kind::account(What::Stanza),
-                sender: stanza.from().unwrap_or_default().into_owned(),
-                recipient: lane.clone(),
-                lane,
+            true => self.accept(Offered {
+                sender: stanza.from().unwrap_or_default(),
+                recipient: lane.into(),
+                lane: lane.into(),
                 bytes: received.to_bytes(),
                 made: Some(Made::Request(Box::new((request.clone(), stanza.clone())))),
-                waiter: None,
+                ..Offered::new(id, Kind::account(What::Stanza))
             }),
             false => Acceptance::Full,
         };

@@ -25,6 +25,8 @@ pub(crate) enum Reply {
 pub(super) enum Step {
     /// A message is accepted.
     Insert(Box<Row>),
+    /// A message is accepted that is not written.
+    Keep(MessageId),
     /// Its attempt begins once that is written.
     Begin(MessageId, Change),
     /// It waits again, or has met its fate.
@@ -41,7 +43,7 @@ impl Step {
         match self {
             Self::Insert(row) => row.kind.is_report(),
             Self::Begin(..) | Self::Change(..) | Self::Delete(_) => true,
-            Self::Reply(_) => false,
+            Self::Keep(_) | Self::Reply(_) => false,
         }
     }
 }
@@ -63,7 +65,7 @@ pub(super) fn statements(steps: &[Step], now: Duration) -> Vec<Statement> {
                     order.push(*id);
                 }
             }
-            Step::Reply(_) => {}
+            Step::Keep(_) | Step::Reply(_) => {}
         }
     }
     let mut groups: Vec<(&Change, Vec<MessageId>)> = Vec::new();

@@ -1,6 +1,8 @@
 //! What the sender of a message hears that failed after it was accepted; the report is kept like a message itself.
 
-use super::accept::Offered;
+use std::sync::Arc;
+
+use super::accept::{Offered, bare};
 use super::row::{Kind, Way, What};
 use super::{Load, on_account, parsed};
 use crate::clock;
@@ -126,17 +128,13 @@ impl Bridge {
         notice: &OutgoingRequest,
         account: Option<&str>,
     ) {
-        let recipient = notice.message.request_uri().to_owned();
+        let recipient = notice.message.request_uri();
         let way = if account.is_some() { Way::Account } else { Way::Component };
-        self.spool.accept(Offered {
-            id,
-            kind: Kind { what: What::SipReport, way },
-            lane: account.map_or_else(|| recipient.clone(), str::to_owned),
-            sender: String::new(),
-            recipient,
+        self.accept(Offered {
+            lane: Arc::from(account.unwrap_or(recipient)),
+            recipient: recipient.into(),
             bytes: notice.message.to_bytes(),
-            made: None,
-            waiter: None,
+            ..Offered::new(id, Kind { what: What::SipReport, way })
         });
     }
 
@@ -158,19 +156,15 @@ impl Bridge {
             error_from_response(failure.code, &failure.reason, None, self.mapping(way))
         });
         let Some(reply) = error.and_then(|error| error.reply_to(&stanza)) else { return Some(()) };
-        let recipient = stanza.from().unwrap_or_default().into_owned();
-        self.spool.accept(Offered {
-            id: MessageId::of_report(id),
-            kind: Kind { what: What::XmppReport, way },
+        let recipient = stanza.from().unwrap_or_default();
+        self.accept(Offered {
             lane: match way {
-                Way::Component => recipient.split('/').next().unwrap_or_default().to_owned(),
-                Way::Account => load.lane.as_ref().to_owned(),
+                Way::Component => Arc::from(bare(&recipient)),
+                Way::Account => load.lane.clone(),
             },
-            sender: String::new(),
             recipient,
             bytes: reply.into(),
-            made: None,
-            waiter: None,
+            ..Offered::new(MessageId::of_report(id), Kind { what: What::XmppReport, way })
         });
         if let Way::Account = way {
             self.open_stream(&load.lane);
@@ -181,8 +175,8 @@ impl Bridge {
     /// Tells an XMPP sender who wants to know that the recipient's phone has his message (XEP-0184).
     pub(super) fn send_receipt(&self, load: &Load) {
         let (What::Stanza, Some(worker)) = (load.kind.what, self.worker()) else { return };
-        if self.mapping(load.kind.way).imdn {
-            // The phone itself will say so.
+        // With `imdn` the phone itself will say so.
+        if !load.may_ask_receipt || self.mapping(load.kind.way).imdn {
             return;
         }
         let stanza = match load.kind.way {

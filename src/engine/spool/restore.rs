@@ -1,6 +1,5 @@
 //! What the spool had when the process ended, however it ended.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::row::{self, Row, Way};
@@ -103,9 +102,15 @@ impl Spool {
             return ledger.restore_fate(now, row.id, row.state);
         }
         let left = row.expires.saturating_sub(millis(clock::unix_time()));
-        let lane: Arc<str> = Arc::from(&*row.lane);
-        let (kind, bytes) = (row.kind, row.message.clone());
-        let load = Load { kind, lane: lane.clone(), bytes, made: None, waiters: Vec::new() };
+        let (kind, lane, bytes) = (row.kind, row.lane, row.message.clone());
+        let load = Load {
+            kind,
+            lane: lane.clone(),
+            bytes,
+            made: None,
+            may_ask_receipt: true,
+            waiters: Vec::new(),
+        };
         let entry = Entry {
             id: row.id,
             side: kind.side(),
@@ -113,7 +118,8 @@ impl Spool {
             expires: now + Duration::from_millis(left),
             size: row.message.len(),
             is_report: row.kind.is_report(),
-            value: load,
+            is_held: false,
+            value: Box::new(load),
         };
         match row.state {
             State::Sending => ledger.restore_under_way(entry, row.attempts),

@@ -1,5 +1,6 @@
 //! The table of the spool: one row for each message whose fate is open or remembered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -111,7 +112,7 @@ impl Kind {
 pub(crate) struct Row {
     pub(crate) id: MessageId,
     pub(crate) kind: Kind,
-    pub(crate) lane: String,
+    pub(crate) lane: Arc<str>,
     pub(crate) state: State,
     pub(crate) attempts: u32,
     pub(crate) accepted: u64,
@@ -147,7 +148,7 @@ impl Row {
         Some(Self {
             id: MessageId::parse(row.text(1)?)?,
             kind: Kind::from_word(row.text(2)?)?,
-            lane: text(3),
+            lane: text(3).into(),
             state: State::from_word(row.text(4)?)?,
             attempts: u32::try_from(number(5)?).ok()?,
             accepted: number(6)?,
@@ -295,7 +296,7 @@ mod tests {
         Row {
             id: id(number),
             kind: Kind::account(What::Stanza),
-            lane: "sip:a@b".to_owned(),
+            lane: "sip:a@b".into(),
             state: State::Accepted,
             attempts: 0,
             accepted: 1_700_000_000_000,

@@ -14,6 +14,8 @@ pub(super) struct Domain<W> {
     start: u64,
     /// The ping that is out.
     pub(super) ping: Option<Ping>,
+    /// When the next ping goes out, if few stanzas are there for it until then.
+    pub(super) ping_at: Option<Instant>,
     /// Slots with lower numbers have been answered for, once.
     pub(super) confirmed: u64,
 }
@@ -42,6 +44,10 @@ impl<W> Domain<W> {
     /// The number that the next slot will have.
     pub(super) fn end(&self) -> u64 {
         self.start + self.slots.len() as u64
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -77,7 +83,7 @@ impl<W> Domain<W> {
 
 impl<W> Default for Domain<W> {
     fn default() -> Self {
-        Self { slots: VecDeque::new(), start: 0, ping: None, confirmed: 0 }
+        Self { slots: VecDeque::new(), start: 0, ping: None, ping_at: None, confirmed: 0 }
     }
 }
 

@@ -35,7 +35,7 @@ impl Wire {
 
     fn hears(&mut self, stanza: &str) -> bool {
         let stanza = Stanza::parse(stanza, ContentNamespace::Component).unwrap();
-        self.handover.handle_stanza(&stanza)
+        self.handover.handle_stanza(self.now, &stanza)
     }
 
     fn fates(&mut self) -> Vec<(&'static str, Fate)> {
@@ -323,15 +323,39 @@ fn one_who_settles_late_waits_for_a_second_ping() {
     assert!(wire.pong("x.example", &first));
     assert_eq!(wire.fates(), []);
     wire.push("b", "juliet@x.example").unwrap();
+    assert_eq!(wire.sent(), "<message id='b'/>", "few stanzas share a ping");
+    wire.passes(PING_PAUSE);
     let second = wire.sent();
     assert!(wire.pong("x.example", &second));
     assert_eq!(wire.fates(), [("a", Fate::HandedOver)]);
+    wire.passes(PING_PAUSE);
     let third = wire.sent();
     assert!(third.starts_with("<iq"), "{third}");
     assert!(wire.pong("x.example", &third));
     assert_eq!(wire.fates(), [("b", Fate::HandedOver)]);
     assert_eq!(wire.sent(), "");
     assert!(wire.handover.is_idle());
+}
+
+#[test]
+fn one_who_settles_late_pings_at_once_for_many() {
+    let mut wire = Wire::ready(100);
+    wire.handover = Handover::new("sip.example", 100, TIMEOUT).settling_late();
+    wire.handover.handle_ready();
+    wire.push("a", "juliet@x.example").unwrap();
+    let first = wire.sent();
+    assert!(wire.pong("x.example", &first));
+    for _ in 2..PING_AT {
+        wire.push("b", "juliet@x.example").unwrap();
+    }
+    assert!(!wire.sent().contains("<iq"));
+    wire.push("b", "juliet@x.example").unwrap();
+    let second = wire.sent();
+    assert!(second.contains("<iq"));
+    wire.push("c", "juliet@x.example").unwrap();
+    wire.sent();
+    assert!(wire.pong("x.example", &second));
+    assert!(wire.sent().contains("<iq"), "many wait for the second ping");
 }
 
 #[test]

@@ -2,21 +2,26 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Bounds;
-
-/// How much is held. Ledgers that share it share the bounds.
-#[derive(Debug, Default)]
+/// How much is held, and how much may be. Ledgers that share it share the bounds.
+#[derive(Debug)]
 pub struct Held {
     messages: AtomicUsize,
     bytes: AtomicUsize,
+    max_messages: usize,
+    max_bytes: usize,
 }
 
 impl Held {
-    /// Takes a message of this size; false, when there is no room and it is not one that must be taken.
-    pub(super) fn take(&self, size: usize, bounds: &Bounds, is_owed: bool) -> bool {
+    /// Room for so many messages, of so many bytes together.
+    pub fn new(max_messages: usize, max_bytes: usize) -> Self {
+        Self { messages: AtomicUsize::new(0), bytes: AtomicUsize::new(0), max_messages, max_bytes }
+    }
+
+    /// Takes room for a message of this size; false, when there is none and it is not one that must be taken.
+    pub fn take(&self, size: usize, is_owed: bool) -> bool {
         let messages = self.messages.fetch_add(1, Ordering::Relaxed);
         let bytes = self.bytes.fetch_add(size, Ordering::Relaxed);
-        let fits = messages < bounds.messages && bytes.saturating_add(size) <= bounds.bytes;
+        let fits = messages < self.max_messages && bytes.saturating_add(size) <= self.max_bytes;
         if !fits && !is_owed {
             self.give_back(size);
         }
@@ -24,7 +29,7 @@ impl Held {
     }
 
     /// Lets a message of this size go.
-    pub(super) fn give_back(&self, size: usize) {
+    pub fn give_back(&self, size: usize) {
         self.messages.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(size, Ordering::Relaxed);
     }

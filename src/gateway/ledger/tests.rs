@@ -39,7 +39,16 @@ fn id(name: &str) -> MessageId {
 impl Desk {
     fn entry(&self, side: Side, lane: &str, name: &'static str) -> Entry<&'static str> {
         let (lane, expires) = (Arc::from(lane), self.now + 50 * SECOND);
-        Entry { id: id(name), side, lane, expires, size: 10, is_report: false, value: name }
+        Entry {
+            id: id(name),
+            side,
+            lane,
+            expires,
+            size: 10,
+            is_report: false,
+            is_held: false,
+            value: name,
+        }
     }
 
     fn accept(&mut self, side: Side, lane: &str, name: &'static str) -> Acceptance {
@@ -271,7 +280,7 @@ fn one_account_has_no_more_under_way_than_one_stream_may() {
 #[test]
 fn ledgers_that_share_a_bound_keep_it_together() {
     let (mut one, mut two) = (desk(), desk());
-    let held = Arc::<Held>::default();
+    let held = Arc::new(Held::new(one.ledger.bounds.messages, one.ledger.bounds.bytes));
     for desk in [&mut one, &mut two] {
         let fresh = Ledger::new(desk.ledger.policy, desk.ledger.bounds);
         desk.ledger = fresh.sharing(held.clone());
@@ -283,6 +292,21 @@ fn ledgers_that_share_a_bound_keep_it_together() {
     assert_eq!(one.accept(Side::Sip, "a", "4"), Acceptance::Full);
     two.ledger.handle_refused(id("1"));
     assert!(matches!(one.accept(Side::Sip, "a", "4"), Acceptance::New { .. }));
+}
+
+#[test]
+fn room_that_was_taken_before_is_taken_once_and_given_back_for_a_second_copy() {
+    let mut desk = desk();
+    for _ in 0..20 {
+        assert!(desk.ledger.held.take(10, false));
+        let entry = Entry { is_held: true, ..desk.entry(Side::Xmpp, "a", "one") };
+        desk.ledger.accept(entry);
+    }
+    for name in ["2", "3", "4", "5", "6"] {
+        assert!(matches!(desk.accept(Side::Xmpp, "a", name), Acceptance::New { .. }), "{name}");
+    }
+    assert_eq!(desk.accept(Side::Xmpp, "a", "7"), Acceptance::Full);
+    assert!(!desk.ledger.held.take(10, false));
 }
 
 #[test]
