@@ -121,10 +121,15 @@ impl Explain {
         Ok(parsed.mapping().addressing)
     }
 
+    fn no_address(&self, what: &str, error: &dyn std::fmt::Display) -> String {
+        format!("`{}` is no {what}: {error}", self.address)
+    }
+
     fn one_to_one(&self, addressing: &Addressing) -> Result<(String, bool), String> {
         let mut steps = Steps::new(&self.address, dialect_name(&addressing.dialect));
         if is_sip(&self.address) {
-            let uri = Uri::parse(&self.address).map_err(|error| error.to_string())?;
+            let uri =
+                Uri::parse(&self.address).map_err(|error| self.no_address("SIP URI", &error))?;
             steps.uri(&uri);
             for (side, whose) in SIDES {
                 let there = addressing.jid_from_sip(&uri, side);
@@ -132,7 +137,8 @@ impl Explain {
                 steps.way(whose, there, |jid| jid.to_string(), back, |sip| sip);
             }
         } else {
-            let jid = crate::xmpp::jid::parse(&self.address).map_err(|error| error.to_string())?;
+            let jid = crate::xmpp::jid::parse(&self.address)
+                .map_err(|error| self.no_address("JID, and no SIP URI", &error))?;
             steps.jid(&jid);
             for (side, whose) in SIDES {
                 let there = addressing.sip_from_jid(&jid, side);
@@ -150,7 +156,8 @@ impl Explain {
         let ser = Ser::parse(&self.jdomain, &self.aliases);
         let mut steps = Steps::new(&self.address, "ser");
         if is_sip(&self.address) {
-            let uri = Uri::parse(&self.address).map_err(|error| error.to_string())?;
+            let uri =
+                Uri::parse(&self.address).map_err(|error| self.no_address("SIP URI", &error))?;
             steps.uri(&uri);
             let back = |to: &Destination| match to {
                 Destination::User(jid) => ser.sip_from_jid(jid),
@@ -158,7 +165,8 @@ impl Explain {
             };
             steps.way("an XMPP user or room", ser.destination(&uri), shown, back, |sip| sip);
         } else {
-            let jid = crate::xmpp::jid::parse(&self.address).map_err(|error| error.to_string())?;
+            let jid = crate::xmpp::jid::parse(&self.address)
+                .map_err(|error| self.no_address("JID, and no SIP URI", &error))?;
             steps.jid(&jid);
             let back = |sip: &String| match Uri::parse(sip) {
                 Ok(uri) => ser.destination(&uri),

@@ -123,6 +123,7 @@ const SIGNS: &[(Dialect, &str, i32)] = &[
     (Dialect::Kamailio, "#!OPENSER", 20),
     (Dialect::Kamailio, "#!define", 10),
     (Dialect::Kamailio, "#!ifdef", 10),
+    (Dialect::Kamailio, "#!endif", 5),
     (Dialect::Kamailio, "#!substdef", 10),
     (Dialect::Kamailio, "request_route", 10),
     (Dialect::Kamailio, "$sht(", 5),

@@ -29,6 +29,11 @@ const EDITORS: &[(&str, &[&str])] = &[
 const HEADERS: &[(&str, &str)] =
     &[("ct", "contact"), ("cT", "content-type"), ("ua", "user-agent"), ("cl", "content-length")];
 
+/// What is walked through at most; behind it, nothing more is found.
+const MOST_STEPS: usize = 2_000_000;
+/// Routes that call each other so deep are walked through.
+const DEEPEST: usize = 100;
+
 /// What is any header, or some header that a pattern does not tell.
 const ANY: &str = "*";
 
@@ -75,6 +80,8 @@ pub(super) fn order(items: &[Node<Item>], dialect: Dialect) -> Order {
         outer: Edits::new(),
         left: None,
         late: Order::new(),
+        steps: 0,
+        depth: 0,
     };
     for body in entries {
         walk.route(body, Edits::new());
@@ -125,19 +132,20 @@ fn written(argument: &Expr) -> &str {
 /// The edits that a question may see.
 fn seen<'e>(call: &Call, edits: &'e Edits) -> Vec<(&'e String, &'e Edit)> {
     let first = call.arguments.first().map(written).unwrap_or_default().to_ascii_lowercase();
-    let regex = || regex::Regex::new(&format!("(?im){}", text::regex(&first, true).0)).ok();
-    let is_seen: Box<dyn Fn(&str, &Edit) -> bool> = match call.name.as_str() {
-        "is_present_hf" | "search_hf" => Box::new(|name, _| name == first.trim() || name == ANY),
-        "search" => {
-            let regex = regex();
-            Box::new(move |name, edit| {
-                let is_added = !edit.line.is_empty();
-                name == ANY
-                    || first.contains(name)
-                    || is_added && regex.as_ref().is_some_and(|regex| regex.is_match(&edit.line))
-            })
-        }
+    let is_search = match call.name.as_str() {
+        "is_present_hf" | "search_hf" => false,
+        "search" => true,
         _ => return Vec::new(),
+    };
+    let pattern = || format!("(?im){}", text::regex(&first, true).0);
+    let regex = (is_search && !edits.is_empty()).then(|| regex::Regex::new(&pattern()).ok());
+    let finds = |line: &str| match &regex {
+        Some(Some(regex)) => !line.is_empty() && regex.is_match(line),
+        _ => false,
+    };
+    let is_seen = |name: &str, edit: &Edit| match is_search {
+        true => name == ANY || first.contains(name) || finds(&edit.line),
+        false => name == ANY || name == first.trim(),
     };
     edits.iter().filter(|(name, edit)| is_seen(name, edit)).collect()
 }
@@ -176,6 +184,8 @@ struct Walk<'t> {
     /// What was edited at the jumps out of the loop or route.
     left: Option<Edits>,
     late: Order,
+    steps: usize,
+    depth: usize,
 }
 
 fn both(one: Option<Edits>, other: Option<Edits>) -> Option<Edits> {
@@ -207,6 +217,10 @@ impl Walk<'_> {
     }
 
     fn statement(&mut self, node: &Node<Statement>, edits: Edits) -> Option<Edits> {
+        self.steps += 1 + edits.len();
+        if self.steps > MOST_STEPS {
+            return Some(edits);
+        }
         match &node.it {
             Statement::Call(call) => self.call(call, node.at, edits),
             Statement::Assign { value, .. } => self.expression(value, edits),
@@ -265,6 +279,8 @@ impl Walk<'_> {
         if call.name == "msg_apply_changes" {
             return Some(Edits::new());
         }
+        // An expression is compiled.
+        self.steps += if call.name == "search" { 100 } else { 0 };
         for (name, edit) in seen(call, &edited) {
             self.is_late(at, name, edit);
         }
@@ -279,8 +295,13 @@ impl Walk<'_> {
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
+        if self.depth == DEEPEST {
+            return Some(edits);
+        }
         self.known.insert(key.clone(), Some(edits.clone()));
+        self.depth += 1;
         let end = self.route(body, edits);
+        self.depth -= 1;
         self.known.insert(key, end.clone());
         end
     }

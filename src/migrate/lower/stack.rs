@@ -3,6 +3,7 @@
 //! The newest value is the variable itself, so that reading it is no different; `NAME.older` holds those behind it. A
 //! variable that has one value at a time, or whose older values nobody can see, stays a plain one.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::dialect::Dialect;
@@ -11,6 +12,11 @@ use super::super::tree::{Block, Call, Expr, Expression, Item, Node, Statement};
 use super::super::variable::{self, Type, Variable};
 use super::value::{Value, variable_name};
 use super::{Lowering, called_route, is_main, route};
+
+/// Statements that are walked through for all variables together; behind them, a variable may have several values.
+const MOST_STEPS: usize = 2_000_000;
+/// Routes that call each other so deep are walked through.
+const DEEPEST: usize = 100;
 
 /// What a statement does to the values of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +50,11 @@ pub(super) fn stacked(items: &[Node<Item>], dialect: Dialect, text: &str) -> BTr
             entries.push(&route.body);
         }
     }
+    let steps = Cell::new(0);
     let holds_several = |name: &String| {
-        let mut walk = Walk { name, dialect, routes: &named, known: BTreeMap::new(), left: 0 };
+        let (routes, steps) = (&named, &steps);
+        let known = BTreeMap::new();
+        let mut walk = Walk { name, dialect, routes, known, left: 0, steps, depth: 0 };
         let mut most = main.map_or(0, |body| walk.whole(body, 0));
         // Other routes run later, and more than once.
         for _ in 0..2 {
@@ -53,7 +62,7 @@ pub(super) fn stacked(items: &[Node<Item>], dialect: Dialect, text: &str) -> BTr
                 most = most.max(walk.whole(body, most));
             }
         }
-        most > 1 || walk.known.values().any(|most| *most > 1)
+        most > 1 || walk.known.values().any(|most| *most > 1) || steps.get() > MOST_STEPS
     };
     seen.into_iter().filter(holds_several).collect()
 }
@@ -172,6 +181,8 @@ struct Walk<'t> {
     known: BTreeMap<(String, usize), usize>,
     /// The most that any jump out of the loop or route leaves behind.
     left: usize,
+    steps: &'t Cell<usize>,
+    depth: usize,
 }
 
 impl Walk<'_> {
@@ -191,6 +202,10 @@ impl Walk<'_> {
     }
 
     fn statement(&mut self, statement: &Statement, values: usize) -> usize {
+        self.steps.set(self.steps.get() + 1);
+        if self.steps.get() > MOST_STEPS {
+            return values;
+        }
         match change(statement, self.dialect) {
             Some((name, change)) if name == self.name => return self.changed(change, values),
             _ => {}
@@ -252,8 +267,14 @@ impl Walk<'_> {
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
+        if self.depth == DEEPEST {
+            self.steps.set(MOST_STEPS + 1);
+            return values;
+        }
         self.known.insert(key.clone(), values);
+        self.depth += 1;
         let end = self.whole(body, values);
+        self.depth -= 1;
         self.known.insert(key, end);
         end
     }

@@ -5,6 +5,9 @@ use super::super::tree::{Block, Case, Expr, Expression, Node, Statement};
 use super::Lowering;
 use super::value::Value;
 
+/// A switch is written with as many statements at most; cases in cases that fall through double each time.
+const MOST_STATEMENTS: usize = 5_000;
+
 impl Lowering<'_> {
     pub(super) fn block(&mut self, block: &Block) {
         for statement in &block.statements {
@@ -128,6 +131,9 @@ impl Lowering<'_> {
         if cases.iter().any(|case| has_inner_break(&case.body)) {
             return self.refused_form(node, "a `break` inside a case");
         }
+        if length(cases) > MOST_STATEMENTS {
+            return self.refused_form(node, "a switch whose cases fall through so often");
+        }
         let mut word = "if";
         let mut default = None;
         for (index, case) in cases.iter().enumerate() {
@@ -208,6 +214,33 @@ fn codes(condition: &Expr) -> (Option<i64>, Option<i64>) {
         }
         _ => (None, None),
     }
+}
+
+/// How many statements cases become, each with those that it falls through to.
+fn length(cases: &[Case]) -> usize {
+    let lengths = cases.iter().rev().scan(0_usize, |below, case| {
+        let ends =
+            matches!(case.body.statements.last().map(|it| &it.it), Some(Statement::Jump { .. }));
+        let own = block_length(&case.body);
+        *below = if ends { own } else { own.saturating_add(*below) };
+        Some(*below)
+    });
+    lengths.fold(0, usize::saturating_add)
+}
+
+fn block_length(block: &Block) -> usize {
+    let length = |statement: &Node<Statement>| match &statement.it {
+        Statement::If { then, otherwise, .. } => {
+            let otherwise = otherwise.as_deref().map_or(0, block_length);
+            block_length(then).saturating_add(otherwise)
+        }
+        Statement::While { body, .. } => block_length(body),
+        Statement::Switch { cases, .. } => length(cases),
+        Statement::Block(block) => block_length(block),
+        _ => 0,
+    };
+    let lengths = block.statements.iter().map(|statement| length(statement).saturating_add(1));
+    lengths.fold(0, usize::saturating_add)
 }
 
 /// Does a case leave the switch from inside an `if`?

@@ -792,6 +792,32 @@ fn trap_27_the_log_says_what_it_said() {
 }
 
 #[test]
+fn traps_10_and_22_loops_in_loops_and_routes_in_routes_end() {
+    let options = Options { dialect: Some(Kamailio), ..Options::default() };
+    let inner = "append_hf(\"X-A: 1\\r\\n\"); $avp(x) = $null; while ($avp(x)) { $avp(x) = 1; ";
+    let loops = with_main(Kamailio, &format!("{}{}", inner.repeat(30), "}".repeat(30)), "");
+    assert!(crate::cli::migrate_text("a.cfg", &loops, &options).is_ok());
+    let mut routes = with_main(Kamailio, "route(0a);", "");
+    for number in 0..3000 {
+        let (next, call) = (number + 1, "$avp(x) = 1; remove_hf(\"X-A\");");
+        routes += &format!("route[{number}a] {{ {call} route({next}a); route({next}a); }}\n");
+    }
+    routes += "route[3000a] { $avp(x) = $null; }\n";
+    assert!(crate::cli::migrate_text("a.cfg", &routes, &options).is_ok());
+}
+
+#[test]
+fn cases_in_cases_that_fall_through_do_not_grow_without_end() {
+    let case = |number: usize| format!("case {number}: xlog(\"a\"); ");
+    let head = format!("switch ($var(a)) {{ {}", (0..5).map(case).collect::<String>());
+    let old = with_main(Kamailio, &(head.repeat(30) + &*"}".repeat(30)), "");
+    let options = Options { dialect: Some(Kamailio), ..Options::default() };
+    let made = crate::cli::migrate_text("a.cfg", &old, &options).unwrap();
+    assert!(made.script.len() < 1_000_000, "{}", made.script.len());
+    assert!(made.script.contains("unsupported("), "{}", made.script);
+}
+
+#[test]
 fn trap_26_what_nothing_runs_is_never_called() {
     let old = "request_route { t_relay(); }\nlocal_route { drop; }\nevent_route[tm:local-request] { drop; }\n";
     assert_eq!(Stage::new(Kamailio, old).main(message()), ["relay sip:romeo@sip.example"]);
