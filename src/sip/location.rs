@@ -8,6 +8,7 @@ mod journal;
 mod methods;
 mod registration;
 mod rules;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use self::journal::{Changes, Row};
 use self::registration::Asked;
 pub use self::registration::{Manner, Registration};
 pub use self::rules::{OutboundMode, PathMode, Rules};
+pub use self::walk::Walk;
 use super::Uri;
 
 /// For this long the same REGISTER may come again, since its answer was lost or is late (RFC 3261 §17.1.2.2).
@@ -39,6 +41,10 @@ pub struct Location {
     records: AHashMap<Arc<str>, Record>,
     /// When to look at each address of record for what has expired: not after the first of its contacts does.
     alarms: BTreeSet<(Instant, Arc<str>)>,
+    /// Each address of record at its place, for walks.
+    circle: BTreeSet<walk::Place>,
+    /// Gives places that nobody outside foresees.
+    places: ahash::RandomState,
     /// There is a store behind.
     journal: Option<Journal>,
 }
@@ -67,6 +73,8 @@ impl Location {
             named: 0,
             records: AHashMap::new(),
             alarms: BTreeSet::new(),
+            circle: BTreeSet::new(),
+            places: ahash::RandomState::new(),
             journal: has_store.then(Journal::default),
         }
     }
@@ -98,12 +106,21 @@ impl Location {
         self.records.get(address).into_iter().flat_map(move |record| record.live(now))
     }
 
-    /// Every contact with its address of record, in no order.
-    pub fn all(&self, now: Instant) -> impl Iterator<Item = (&str, &Binding)> {
-        let records = self.records.iter();
-        records.flat_map(move |(address, record)| {
-            record.live(now).map(move |binding| (&**address, binding))
-        })
+    /// The next contacts of a walk with their addresses of record, no more than so many, or those of one address.
+    pub fn walk(&self, now: Instant, walk: &mut Walk, at_most: usize) -> Vec<(&str, &Binding)> {
+        let mut found = Vec::new();
+        let mut seen = 0;
+        for place in self.circle.range((walk.from.clone(), walk.to.clone())) {
+            let Some(record) = self.records.get(&place.1) else { continue };
+            if seen > 0 && seen + record.bindings.len() > at_most {
+                return found;
+            }
+            seen += record.bindings.len();
+            found.extend(record.live(now).map(|binding| (&*place.1, binding)));
+            walk.pass(place);
+        }
+        walk.finish();
+        found
     }
 
     /// The contacts that a request to this URI goes to, the best first: all of its address of record, or those of
@@ -284,11 +301,15 @@ impl Location {
         let alarm = self.records.get(&address).map(|record| record.alarm);
         let Some(first) = first else {
             self.records.remove(&address);
+            self.circle.remove(&self.place(&address));
             if let Some(alarm) = alarm {
                 self.alarms.remove(&(alarm, address));
             }
             return;
         };
+        if alarm.is_none() {
+            self.circle.insert(self.place(&address));
+        }
         let alarm = match alarm {
             // An alarm that comes too early is set anew when it comes.
             Some(alarm) if alarm <= first => alarm,
@@ -301,6 +322,10 @@ impl Location {
             }
         };
         self.records.insert(address, Record { bindings, alarm });
+    }
+
+    fn place(&self, address: &Arc<str>) -> walk::Place {
+        (self.places.hash_one(&**address), address.clone())
     }
 
     fn note_gone(&mut self, address: &Arc<str>, binding: &Binding) {
