@@ -228,7 +228,7 @@ mod tests {
         *router.request_status.borrow_mut() = Some(404);
         assert_eq!(counts(after(&pinger, &router, 10)), (2, 0), "any answer will do");
         *router.request_status.borrow_mut() = Some(408);
-        let lines = after(&pinger, &router, 20);
+        let lines = after(&pinger, &router, 25);
         assert!(lines.contains(&"unregister location sip:alice@sip.example 1".to_owned()));
         *router.request_status.borrow_mut() = Some(408);
         let patient = Pinger::new(&config(""));
@@ -241,6 +241,6 @@ mod tests {
         router.is_busy.set(true);
         assert_eq!(after(&pinger, &router, 50).len(), 1);
         router.is_busy.set(false);
-        assert_eq!(after(&pinger, &router, 6).len(), 1);
+        assert_eq!(after(&pinger, &router, 5).len(), 1);
     }
 }

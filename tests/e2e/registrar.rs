@@ -166,6 +166,37 @@ fn a_gruu_and_a_flow_lead_to_their_phone() {
     sipjab.terminate();
 }
 
+/// RFC 5627 §5.1
+#[test]
+fn temporary_gruus_reach_the_phone_until_its_call_id_changes() {
+    const INSTANCE: &str = "<urn:uuid:00000000-0000-1000-8000-000a95a0e129>";
+    let sipjab = Sipjab::start(&setup(""));
+    let (mut alice, mut bob) = (Agent::bind(), Agent::bind());
+    let contact = format!("<sip:me@{}>;+sip.instance=\"{INSTANCE}\"", bob.local);
+    let headers = format!("Supported: gruu\r\nContact: {contact}\r\n");
+    let registers = |bob: &mut Agent, call_id: &str, cseq| {
+        let call_id = call_id.to_owned();
+        let register = Outgoing { call_id, ..Outgoing::register(BOB, cseq, &headers) };
+        let answer = bob.ask(&register, sipjab.udp);
+        let contact = answer.header("Contact").to_owned();
+        let gruu = contact.split("temp-gruu=\"").nth(1).and_then(|rest| rest.split('"').next());
+        gruu.unwrap_or_else(|| panic!("no temporary GRUU in {contact}")).to_owned()
+    };
+    let old = [registers(&mut bob, "one", 1), registers(&mut bob, "one", 2)];
+    assert_ne!(old[0], old[1]);
+    for gruu in &old {
+        assert!(!gruu.contains("bob"), "{gruu}");
+        let arrived = reaches(&mut alice, &mut bob, gruu, &sipjab);
+        assert_eq!(arrived.request_uri(), format!("sip:me@{}", bob.local));
+    }
+    let new = registers(&mut bob, "two", 1);
+    for gruu in &old {
+        finds_nobody(&mut alice, gruu, &sipjab);
+    }
+    reaches(&mut alice, &mut bob, &new, &sipjab);
+    sipjab.terminate();
+}
+
 #[test]
 fn a_path_is_the_way_back() {
     let sipjab = Sipjab::start(&setup(""));
