@@ -82,7 +82,7 @@ impl ConfigFile {
 
     /// The configuration in the file that was named or found.
     fn load(&self) -> Result<Config, ConfigError> {
-        let path = self.locate().unwrap_or_else(|| CONFIG_FILES[0].into());
+        let path = self.locate().ok_or(ConfigError::Missing(CONFIG_FILES))?;
         Config::load(&path, &crate::modules::names())
     }
 }

@@ -110,6 +110,8 @@ enum UserError {
     Fail(usize, usize),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error("no password was given on standard input")]
+    NoPassword,
     #[error("[modules.jabber] is missing, or has no `jdomain`")]
     Off,
     #[error("{0}")]
@@ -118,7 +120,7 @@ enum UserError {
     Params(#[from] ParamError),
     #[error("[modules.jabber] ca: {0}")]
     Tls(#[from] TlsError),
-    #[error("the store: {0}")]
+    #[error("{0}")]
     Store(#[from] StoreError),
     #[error("{0}: {1}")]
     Io(String, std::io::Error),
@@ -127,7 +129,8 @@ enum UserError {
 impl UserError {
     fn code(&self) -> u8 {
         match self {
-            Self::Config(ConfigError::Unreadable { .. }) | Self::Io(..) => UNREADABLE,
+            Self::Config(ConfigError::Unreadable { .. } | ConfigError::Missing(_))
+            | Self::Io(..) => UNREADABLE,
             _ => FINDINGS,
         }
     }
@@ -258,7 +261,8 @@ fn password() -> Result<String, UserError> {
     let mut line = String::new();
     let read = input.lock().read_line(&mut line);
     read.map_err(|error| UserError::Io("standard input".to_owned(), error))?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() { Err(UserError::NoPassword) } else { Ok(password.to_owned()) }
 }
 
 fn text_of(file: &PathBuf) -> Result<String, UserError> {

@@ -116,7 +116,9 @@ impl Backend for Sqlite {
     async fn open(file: &File, purpose: Purpose) -> Result<Self, StoreError> {
         Self::in_file(file, purpose).map_err(|error| match unopened(error) {
             StoreError::Unopened(reason) => {
-                StoreError::Unopened(format!("{}: {reason}", file.path.display()))
+                let path = file.path.display().to_string();
+                let is_named = reason.ends_with(&path);
+                StoreError::Unopened(if is_named { reason } else { format!("{path}: {reason}") })
             }
             other => other,
         })
