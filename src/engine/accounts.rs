@@ -182,9 +182,12 @@ impl Accounts {
             (Promise::HandedOver | Promise::Delivered, ..) => (Waiter::Script(waiter), patience),
         };
         let AccountOrder { wish, address, message, .. } = order;
-        let waiter = match &message {
-            Some(message) => login.expect(&message.id, waiter),
-            None => waiter,
+        let waiter = match (&message, &worker.bridge) {
+            (Some(message), Some(bridge)) => {
+                bridge.remember_order(&wish, message);
+                login.expect(&message.id, waiter)
+            }
+            _ => waiter,
         };
         login.handle_order(now, Order { wish, address, deadline: now + patience, waiter });
     }

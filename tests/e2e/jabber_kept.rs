@@ -346,7 +346,7 @@ fn an_unknown_recipient_is_the_final_reply() {
     write(&mut bob, "the end");
     assert_eq!(hears(&mut phone).text(), "the end");
 
-    // An error that comes late says whose it is, though not for what.
+    // An error that comes late says whose it is, and for what.
     assert_eq!(say(&mut phone, "alice", &jabber("bob"), "hello", &sipjab).status(), 200);
     let arrived = bob.next_message();
     let (id, to) = (arrived.attribute("id"), arrived.attribute("from"));
@@ -355,7 +355,7 @@ fn an_unknown_recipient_is_the_final_reply() {
          <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
     ));
     let told = hears(&mut phone);
-    assert_eq!(told.text(), ERROR);
+    assert_eq!(told.text(), ERROR.to_owned() + "hello");
     assert!(told.header("From").contains(&jabber("bob")), "{:?}", told.headers);
     sipjab.terminate();
 }

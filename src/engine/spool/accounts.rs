@@ -23,7 +23,7 @@ use crate::gateway::{
     notice_to_sender, request_between, stanza_to, text_message,
 };
 use crate::modules::jabber::Profile;
-use crate::script::router::{AccountOrder, Verdict};
+use crate::script::router::{AccountOrder, OrderedMessage, Verdict};
 use crate::sip::Message;
 use crate::xmpp::{Condition, Jid, Stanza, StanzaError, jid};
 
@@ -360,6 +360,13 @@ impl Bridge {
         let failure = Failure::of_account(failure.code, &failure.reason, error_words(error));
         self.conclude(id, Outcome::Failed, Some(failure));
         true
+    }
+
+    /// Remembers a message of an account whose error may come late.
+    pub(in crate::engine) fn remember_order(&self, wish: &Wish, message: &OrderedMessage) {
+        if let Wish::Send { to, .. } | Wish::Say { room: to, .. } = wish {
+            self.remember(&message.id, to, message.request.to_bytes());
+        }
     }
 
     /// Is a message from an account known by the id of its stanza?
