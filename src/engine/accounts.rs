@@ -163,6 +163,9 @@ impl Accounts {
                 None => return say(waiter, Text::ErrJgwFull),
             },
         };
+        if !needs_stream {
+            login.stay_online();
+        }
         let (now, patience) = (clock::now(), worker.shared.config.script.deadline * 9 / 10);
         let (waiter, patience) = match (order.promise, &order.message, &worker.bridge) {
             (Promise::Queued, Some(_), Some(bridge)) => {
@@ -269,6 +272,7 @@ impl Accounts {
             Err(_) => {}
         }
         for login in logins {
+            login.look_again();
             self.forget(login.sip_id());
         }
         rows.is_err()

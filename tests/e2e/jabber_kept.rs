@@ -79,6 +79,50 @@ fn messages_for_an_account_that_is_connecting_wait_and_outlive_a_restart() {
     sipjab.terminate();
 }
 
+const OFFLINE: &str = "INFO: Your are now offline";
+
+/// What he wrote before still leaves, and he is offline after that.
+#[test]
+fn who_goes_offline_while_the_server_is_away_loses_nothing() {
+    let (mut server, sipjab) = keeping_stage(QUEUED);
+    let mut phone = Agent::bind();
+    register(&mut phone, "alice", &sipjab);
+    queue(&mut phone, "before", &sipjab);
+    let mut bob = Client::login(&server, "bob");
+    bob_hears(&mut bob, &["before".to_owned()]);
+    server.stop();
+    let texts: Vec<_> = (0..200).map(|number| format!("number {number}")).collect();
+    texts.iter().for_each(|text| queue(&mut phone, text, &sipjab));
+    queue(&mut phone, ":off", &sipjab);
+    server.start(Peer::Prosody);
+    let mut bob = Client::login(&server, "bob");
+    bob_hears(&mut bob, &texts);
+    let told = hears(&mut phone).text();
+    assert!(told.starts_with(OFFLINE), "{told}");
+    // What comes now waits at the server.
+    write(&mut bob, "too late");
+    assert!(phone.serve(200, "OK", Duration::from_secs(3)).is_none(), "online again");
+    queue(&mut phone, ":on", &sipjab);
+    assert_eq!(hears(&mut phone).text(), "too late");
+    sipjab.terminate();
+}
+
+#[test]
+fn who_writes_and_goes_offline_at_once_loses_nothing_and_hears_of_no_doubt() {
+    let (server, sipjab) = keeping_stage(QUEUED);
+    let (mut phone, mut bob) = (Agent::bind(), Client::login(&server, "bob"));
+    register(&mut phone, "alice", &sipjab);
+    for round in 0..5 {
+        let texts: Vec<_> = (0..20).map(|number| format!("{round}-{number}")).collect();
+        texts.iter().for_each(|text| queue(&mut phone, text, &sipjab));
+        queue(&mut phone, ":off", &sipjab);
+        let told = hears(&mut phone).text();
+        assert!(told.starts_with(OFFLINE), "{told}");
+        bob_hears(&mut bob, &texts);
+    }
+    sipjab.terminate();
+}
+
 #[test]
 fn each_message_of_a_user_without_a_way_is_told_once() {
     let (server, sipjab) = stage(&[("alice", "wrong")], QUEUED);

@@ -309,6 +309,11 @@ impl Bridge {
         }
     }
 
+    /// Has an account messages that have still to leave, or whose fate is open?
+    pub(in crate::engine) fn has_open(&self, account: &str) -> bool {
+        self.spool.ledger.borrow().has_open(account)
+    }
+
     /// Opens the streams of all accounts that messages wait for.
     pub(in crate::engine) fn open_streams(&self) {
         let awaited = self.spool.ledger.borrow().awaited_streams();
