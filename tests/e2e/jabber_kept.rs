@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::jabber::{SCRIPT, hears, jabber, parameters, register, row, say, sip_id, stage};
 use crate::line::Line;
-use crate::mariadb::Mariadb;
 use crate::peer::{DOMAIN, Peer, SECRET, XmppServer};
 use crate::process::PATIENCE;
 use crate::sip::{Message, Outgoing};
@@ -46,18 +45,6 @@ fn queue(phone: &mut Agent, text: &str, sipjab: &Sipjab) {
 fn bob_hears(bob: &mut Client, texts: &[String]) {
     for text in texts {
         assert_eq!(bob.next_message().child_text("body"), Some(&**text));
-    }
-}
-
-/// Says `words` until the status is this one.
-fn until_status(phone: &mut Agent, words: &str, status: u16, sipjab: &Sipjab) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let answer = say(phone, "alice", &jabber("bob"), words, sipjab);
-        if answer.status() == status {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{} instead of {status}", answer.start);
     }
 }
 
@@ -288,35 +275,6 @@ fn a_slow_server_gets_everything_in_order() {
         (0..300).map(|number| format!("{number} {}", "slow ".repeat(150))).collect();
     texts.iter().for_each(|text| queue(&mut phone, text, &sipjab));
     bob_hears(&mut bob, &texts);
-    sipjab.terminate();
-}
-
-#[test]
-fn accounts_outlive_a_database_that_is_away_and_take_messages_again() {
-    let mut database = Mariadb::running();
-    let server = Peer::Prosody.start();
-    let store = format!("url = \"{}\"\ntimeout = \"500ms\"\n", database.url());
-    let tables = parameters(server.client_port) + QUEUED;
-    let sipjab = Sipjab::start(&Setup::script(SCRIPT).with(&tables).store(&store));
-    database.sql(&row("alice", SECRET));
-    let mut phone = Agent::bind();
-    register(&mut phone, "alice", &sipjab);
-    let mut bob = Client::login(&server, "bob");
-    queue(&mut phone, "hello", &sipjab);
-    bob_hears(&mut bob, &["hello".to_owned()]);
-    let mark = sipjab.process.mark();
-    database.stop();
-    until_status(&mut phone, "refused", 503, &sipjab);
-    write(&mut bob, "refused");
-    assert_eq!(bob.next_message().condition(), Some("resource-constraint"));
-    // Longer than rows are left alone: who is online stays so.
-    assert!(sipjab.logs(mark, "accounts are not looked at", PATIENCE).is_some());
-    database.start();
-    until_status(&mut phone, "accepted", 202, &sipjab);
-    bob_hears(&mut bob, &["accepted".to_owned()]);
-    write(&mut bob, "welcome back");
-    assert_eq!(hears(&mut phone).text(), "welcome back");
-    assert!(!sipjab.process.lines().iter().any(|line| line.contains("stream is over")));
     sipjab.terminate();
 }
 
