@@ -103,8 +103,8 @@ enum UserError {
     NotSipId(String),
     #[error("`{0}` is no Jabber account: expected its name, or name@domain")]
     NotJabId(String),
-    #[error("there is no password")]
-    NoPassword,
+    #[error("the password is empty")]
+    EmptyPassword,
     #[error("{0} has no account")]
     Unknown(String),
     #[error("line {line}: {reason}")]
@@ -258,7 +258,7 @@ fn may_log_in(jabber: &Jabber, jab_id: &str, password: &str) -> Result<(), UserE
     let is_account = jid::parse(&format!("{name}@{domain}")).is_ok_and(|jid| !jid.is_full());
     match (is_account, password.is_empty()) {
         (false, _) => Err(UserError::NotJabId(jab_id.to_owned())),
-        (true, true) => Err(UserError::NoPassword),
+        (true, true) => Err(UserError::EmptyPassword),
         (true, false) => Ok(()),
     }
 }

@@ -69,8 +69,8 @@ fn users_are_managed_from_the_command_line() {
     let wrong = "sip:dan@sip.example,dan,secret\nsip:eve@sip.example,eve,\n";
     for (arguments, input, said) in [
         (&["add", "dan@sip.example", "a@b@c"][..], "secret\n", "`a@b@c` is no Jabber account"),
-        (&["add", "dan@sip.example", "dan"], "\n", "there is no password"),
-        (&["import", "-"], wrong, "line 2: there is no password"),
+        (&["add", "dan@sip.example", "dan"], "\n", "no password was given on standard input"),
+        (&["import", "-"], wrong, "line 2: the password is empty"),
     ] {
         let (code, heard) = run(arguments, input);
         assert!(code == 1 && heard.contains(said), "{heard}");
