@@ -115,6 +115,8 @@ enum UserError {
     Fail(usize, usize),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error("no password was given on standard input")]
+    NoPassword,
     #[error("[modules.jabber] is missing, or has no `jdomain`")]
     Off,
     #[error("{0}")]
@@ -298,7 +300,8 @@ fn password() -> Result<String, UserError> {
     let mut line = String::new();
     let read = input.lock().read_line(&mut line);
     read.map_err(|error| UserError::Io("standard input".to_owned(), error))?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() { Err(UserError::NoPassword) } else { Ok(password.to_owned()) }
 }
 
 fn text_of(file: &PathBuf) -> Result<String, UserError> {
