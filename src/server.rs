@@ -29,12 +29,12 @@ pub enum ServeError {
     #[error("the script has errors\n\n{}", list(.0))]
     Script(Vec<Diagnostic>),
     /// The script cannot be read.
-    #[error("cannot read the script {}", path.display())]
+    #[error("cannot read the script {}: {reason}", path.display())]
     Unreadable {
         /// The file that `script` of the configuration names.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A module's parameters have errors.
     #[error(transparent)]
@@ -111,7 +111,7 @@ pub fn check_certificates(config: &Config) -> Result<(), LayersError> {
 fn sound_script(config: &Config) -> Result<Sources, ServeError> {
     let checker = checker(config)?;
     let path = &config.script.file;
-    let unreadable = |source| ServeError::Unreadable { path: path.clone(), source };
+    let unreadable = |reason| ServeError::Unreadable { path: path.clone(), reason };
     let (findings, sources) = checker.read(path).map_err(unreadable)?;
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
         tracing::warn!(file = %finding.file, line = finding.line, "script: {}", finding.message);

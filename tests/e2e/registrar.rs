@@ -1,6 +1,6 @@
 //! Phones register, are found, and outlive a restart and a database that does not answer.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -164,6 +164,25 @@ fn a_gruu_and_a_flow_lead_to_their_phone() {
     let unknown = "sip:bob@sip.example;gr=urn:uuid:1";
     finds_nobody(&mut alice, unknown, &sipjab);
     sipjab.terminate();
+}
+
+/// RFC 5626 §8: on the port that takes SIP, a phone asks whether its flow lives.
+#[test]
+fn a_flow_is_kept_alive_by_stun() {
+    let sipjab = Sipjab::start(&setup(""));
+    let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+    phone.set_read_timeout(Some(PATIENCE)).unwrap();
+    let transaction = b"twelve bytes";
+    let request = [&b"\x00\x01\x00\x00\x21\x12\xa4\x42"[..], transaction].concat();
+    phone.send_to(&request, sipjab.udp).unwrap();
+    let mut buffer = [0; 100];
+    let (length, from) = phone.recv_from(&mut buffer).unwrap();
+    assert_eq!((length, from), (32, sipjab.udp));
+    assert_eq!(buffer[..2], [1, 1], "a Binding Response");
+    assert_eq!(buffer[8..20], transaction[..]);
+    let port = u16::from_be_bytes([buffer[26], buffer[27]]) ^ 0x2112;
+    assert_eq!(port, phone.local_addr().unwrap().port());
+    assert!(!sipjab.terminate().iter().any(|line| line.contains("refused")));
 }
 
 /// RFC 5627 §5.1
