@@ -3,11 +3,11 @@
 mod adopt;
 mod carry;
 mod pages;
+mod purple;
 mod row;
 mod subject;
 mod told;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,8 +23,10 @@ use crate::config::{Config, ConfigError, ParamError, StoreConfig, StoreUrl};
 use crate::engine::Jabber;
 use crate::modules::jabber::{self, TlsName};
 use crate::net::tls::TlsError;
+use crate::store::users::User;
 use crate::store::{Store, StoreError};
 use carry::Target;
+use purple::{Account, Users};
 use subject::Known;
 use told::Told;
 
@@ -38,7 +40,7 @@ A URL is mysql://USER:PASSWORD@HOST/DATABASE or sqlite:PATH. env:NAME takes it f
 and file:PATH from a file, where nobody who lists the processes sees its password.
 
 Tables: jusers, aim, icq, msn, yahoo, subscriber, location, silo, imc_rooms, imc_members,
-purplemap. Of each it is said how many rows were found, copied, skipped (expired, or there
+purplemap. The Jabber accounts of purplemap are put into jusers. Of each it is said how many rows were found, copied, skipped (expired, or there
 already) and refused, and of a refused row which one it is and why. What is there is never
 overwritten, but for a contact that expires earlier; a second time changes nothing.
 
@@ -129,23 +131,29 @@ impl MigrateDb {
         let mut told = Told::default();
         let local = tokio::task::LocalSet::new();
         runtime.block_on(local.run_until(async {
-            let mut known = Known { now: clock::unix_time(), juids: HashSet::new() };
-            let tables = match &elsewhere {
+            let mut known = Known::new(clock::unix_time());
+            let (tables, users) = match &elsewhere {
                 Some(to) => {
                     let target = self.target(to).map_err(opened("--to"))?;
-                    carry::carry(&old, &target, &mut known, &mut told).await?
+                    let tables = carry::carry(&old, &target, &mut known, &mut told).await?;
+                    (tables, target.store)
                 }
                 None => {
                     let writer = (!self.dry_run).then(|| Store::open_as_it_is(&from));
                     let writer = writer.transpose().map_err(opened("--from"))?;
-                    adopt::adopt(&old, writer.as_ref(), &mut known, &mut told).await?
+                    let tables = adopt::adopt(&old, writer.as_ref(), &mut known, &mut told).await?;
+                    (tables, writer)
                 }
             };
+            let (store, is_dry) = (users.as_ref(), self.dry_run);
+            let users = Users { store, is_dry, coming: &known.users };
+            let more = users.take(&known.purple, &mut told).await?;
             if tables == 0 {
                 told.trouble("none of these tables is there: is it the right database?");
             }
-            if self.dry_run && !old.columns("jusers").await?.is_empty() {
-                self.try_accounts(&old, &mut told).await?;
+            let has_users = !old.columns("jusers").await?.is_empty();
+            if self.dry_run && (has_users || !more.is_empty()) {
+                self.try_accounts(&old, has_users, more, &mut told).await?;
             }
             Ok::<_, DbError>(())
         }))?;
@@ -163,7 +171,13 @@ impl MigrateDb {
     }
 
     /// Logs in with every account that counts, and tells which fail.
-    async fn try_accounts(&self, old: &Store, told: &mut Told) -> Result<(), DbError> {
+    async fn try_accounts(
+        &self,
+        old: &Store,
+        has_users: bool,
+        more: Vec<Account>,
+        told: &mut Told,
+    ) -> Result<(), DbError> {
         let located = self.config.locate();
         let config = match &located {
             Some(path) => Config::load(path, &crate::modules::names())?,
@@ -187,7 +201,9 @@ impl MigrateDb {
         accounts.domain = self.domain.clone().or(accounts.domain);
         accounts.tls = self.tls.as_deref().map(tls_name).or(accounts.tls);
         let jabber = Arc::new(Jabber::new(accounts, old.clone(), &config.base_dir)?);
-        let users = jabber.users().list().await?;
+        let mut users = if has_users { jabber.users().list().await? } else { Vec::new() };
+        let not_yet = |it: Account| User::unsealed(&it.sip_id, &it.jab_id, &it.password);
+        users.extend(more.into_iter().map(not_yet));
         let tried = verify(&jabber, &config.dns, users, Shown::Failures).await;
         let line = format!("accounts: {} tried, {} fail", tried.count, tried.failed);
         if tried.failed > 0 {

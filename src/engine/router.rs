@@ -157,7 +157,8 @@ impl Router for Worker {
         promise: Promise,
     ) -> Waiting<Verdict> {
         let full = || Verdict::new(503, "The Gateway Is Full");
-        let (id, request) = (route.message_id, route.message.to_bytes());
+        let id = route.message_id.unwrap_or_else(|| MessageId::of_request(&route.message));
+        let request = route.message.to_bytes();
         if promise == Promise::Queued && self.shared.spool.is_none() {
             // Nothing is written, so that nobody has to wait for the worker that keeps it.
             let size = request.len();

@@ -10,7 +10,7 @@ use super::dialect::Dialect;
 use super::finding::{Code, Finding};
 use super::preprocess::{Constant, Source};
 use super::settings::{ADVICE, As, NO_PARAMETERS, NO_SETTINGS, PARAMETERS};
-use super::text::{literal, number, unescape};
+use super::text::{decimal, literal, unescape};
 use super::tree::{Expr, Expression, Item, Node};
 
 /// The configuration as it grows.
@@ -344,7 +344,7 @@ impl<'s> Settings<'s> {
         let written = match kind {
             As::Number => {
                 let named = self.flags.get(text.trim()).copied();
-                let found = number(text.trim(), self.dialect).or(named);
+                let found = decimal(text.trim()).or(named);
                 found.map(|number| number.to_string())
             }
             As::Bool => as_bool(&text).map(|is| is.to_string()),
@@ -394,7 +394,7 @@ impl<'s> Settings<'s> {
         // A module that has come since this table was written keeps the old names.
         let is_new = self.known.contains(&module) && !PARAMETERS.iter().any(|(m, ..)| *m == module);
         if is_new && name != "db_url" {
-            let written = match number(text.trim(), self.dialect) {
+            let written = match decimal(text.trim()) {
                 Some(number) => number.to_string(),
                 None => literal(text),
             };

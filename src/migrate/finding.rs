@@ -59,8 +59,8 @@ pub enum Code {
     EditOrder,
     /// A second reply to one request.
     DoubleReply,
-    /// A variable with several values, one behind the other.
-    Values,
+    /// A number that versions of SER read in two ways.
+    Octal,
     /// The habits of the old module are kept.
     Profile,
     /// A difference in what regular expressions mean.
@@ -93,7 +93,7 @@ impl Code {
             Self::RawSearch => ("raw-search", Note),
             Self::EditOrder => ("edit-order", Note),
             Self::DoubleReply => ("double-reply", Note),
-            Self::Values => ("values", Note),
+            Self::Octal => ("octal", Note),
             Self::Profile => ("profile", Note),
             Self::Regex => ("regex", Note),
             Self::Branch => ("branch", Note),

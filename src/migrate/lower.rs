@@ -4,7 +4,9 @@ mod argument;
 mod call;
 mod compare;
 mod jump;
+mod order;
 mod route;
+mod stack;
 mod statement;
 mod value;
 mod watch;
@@ -61,6 +63,12 @@ pub(super) struct Lowering<'s> {
     /// Constants that the script uses.
     pub(super) constants: BTreeSet<String>,
     routes: Routes,
+    /// Variables of the message that have several values at a time.
+    stacked: BTreeSet<String>,
+    /// Questions that have an edit before them.
+    order: order::Order,
+    /// What this route asks at its head: variable, question and place.
+    asked_first: Vec<(String, String, usize)>,
     /// Functions that stand in the script.
     written: BTreeSet<String>,
     /// The next comment to write.
@@ -88,8 +96,6 @@ struct Here {
     loops: usize,
     /// The code of the last function or route, where it is known.
     last_code: Option<i64>,
-    /// Headers that were removed or added in this route.
-    edited: BTreeSet<String>,
     has_saved: bool,
 }
 
@@ -102,6 +108,9 @@ impl<'s> Lowering<'s> {
             counts: Counts::default(),
             constants: BTreeSet::new(),
             routes: Routes::default(),
+            stacked: BTreeSet::new(),
+            order: order::Order::new(),
+            asked_first: Vec::new(),
             written: BTreeSet::new(),
             next_comment: 0,
             last_line: usize::MAX,
@@ -113,6 +122,9 @@ impl<'s> Lowering<'s> {
     /// Writes every route of the configuration.
     pub(super) fn items(&mut self, items: &[Node<Item>]) {
         self.routes = Routes::of(items);
+        self.stacked = stack::stacked(items, self.world.dialect, &self.world.source.text);
+        self.order = order::order(items, self.world.dialect);
+        self.tell_order();
         let has_main =
             items.iter().any(|item| matches!(&item.it, Item::Route(route) if is_main(route)));
         self.header(items);

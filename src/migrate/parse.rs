@@ -48,6 +48,16 @@ impl Builder<'_> {
         self.findings.push(Finding::new(Code::Parse, place, message));
     }
 
+    /// The first versions of SER read every number by its digits.
+    fn watch_number(&mut self, at: usize, written: &str, number: i64) {
+        if self.dialect == Dialect::Ser0 && text::is_octal(written) {
+            let message = format!("`{written}` is octal, {number}, as since SER 0.8.12");
+            let finding = Finding::new(Code::Octal, self.source.place(at), message);
+            let help = "before 0.8.12 it was what its digits say: write that if your SER is older";
+            self.findings.push(finding.with_help(help));
+        }
+    }
+
     fn report_text(&mut self, at: usize, message: &str, original: &str) {
         let place = self.source.place(at);
         let original = original.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -402,8 +412,11 @@ impl Builder<'_> {
                 Expression::Raw(written)
             }
             Rule::text => concatenated(pair),
-            Rule::number => match text::number(&written, self.dialect) {
-                Some(number) => Expression::Number(number),
+            Rule::number => match text::number(&written) {
+                Some(number) => {
+                    self.watch_number(at, &written, number);
+                    Expression::Number(number)
+                }
                 None => Expression::Raw(written),
             },
             Rule::address => Expression::Address(written),

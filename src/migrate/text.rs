@@ -2,8 +2,24 @@
 
 use super::dialect::Dialect;
 
-/// The value of a number as the dialect reads it.
-pub(super) fn number(written: &str, dialect: Dialect) -> Option<i64> {
+/// The value of a number that stands without quotes: a leading 0 makes it octal, since SER 0.8.12.
+pub(super) fn number(written: &str) -> Option<i64> {
+    let digits = written.strip_prefix('-').unwrap_or(written);
+    match is_octal(digits).then(|| i64::from_str_radix(digits, 8)) {
+        Some(Ok(value)) => Some(if digits.len() < written.len() { -value } else { value }),
+        _ => decimal(written),
+    }
+}
+
+/// Does a number that stands without quotes mean something else than its digits say?
+pub(super) fn is_octal(written: &str) -> bool {
+    let digits = written.trim_start_matches('-').trim_start_matches('0');
+    let is_octal = digits.len() > 1 && digits.chars().all(|c| matches!(c, '0'..='7'));
+    is_octal && written.trim_start_matches('-').starts_with('0')
+}
+
+/// The value of a number inside a text: a leading 0 says nothing.
+pub(super) fn decimal(written: &str) -> Option<i64> {
     let (sign, digits) = match written.strip_prefix('-') {
         Some(digits) => (-1, digits),
         None => (1, written),
@@ -12,8 +28,6 @@ pub(super) fn number(written: &str, dialect: Dialect) -> Option<i64> {
         i64::from_str_radix(hex, 16).ok()?
     } else if let Some(bits) = digits.strip_prefix("0b") {
         i64::from_str_radix(bits, 2).ok()?
-    } else if digits.len() > 1 && digits.starts_with('0') && dialect != Dialect::Ser0 {
-        i64::from_str_radix(digits, 8).or_else(|_| digits.parse()).ok()?
     } else {
         digits.parse().ok()?
     };
@@ -230,13 +244,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_the_dialects() {
-        assert_eq!(number("0666", Dialect::Ser0), Some(666));
-        assert_eq!(number("0666", Dialect::OpenSer), Some(438));
-        assert_eq!(number("0x10", Dialect::Kamailio), Some(16));
-        assert_eq!(number("-2", Dialect::Kamailio), Some(-2));
-        assert_eq!(number("08", Dialect::Kamailio), Some(8));
-        assert_eq!(number("x", Dialect::Kamailio), None);
+    fn a_leading_0_means_octal_outside_of_texts() {
+        for (written, bare, quoted) in [
+            ("0666", Some(438), Some(666)),
+            ("-010", Some(-8), Some(-10)),
+            ("07", Some(7), Some(7)),
+            ("0x10", Some(16), Some(16)),
+            ("-2", Some(-2), Some(-2)),
+            ("08", Some(8), Some(8)),
+            ("x", None, None),
+        ] {
+            assert_eq!((number(written), decimal(written)), (bare, quoted), "{written}");
+            let differs = bare != quoted;
+            assert_eq!(is_octal(written), differs, "{written}");
+        }
     }
 
     #[test]

@@ -316,6 +316,34 @@ pub(super) fn transformed(value: &str, kind: Type, transformation: &str) -> Opti
 /// Functions of the script that expressions need, in the order in which they are written.
 pub(super) const HELPERS: &[(&str, &str)] = &[
     (
+        "push_avp(",
+        "// Gives a variable one more value, which is read from now on; those that it had stay behind it.\nfn push_avp(name, value) {\n    if value == () { return pop_avp(name); }\n    if avp(name) != () {\n        let older = avp(name + \".older\") ?? [];\n        older.push(avp(name));\n        set_avp(name + \".older\", older);\n    }\n    set_avp(name, value);\n}",
+    ),
+    (
+        "pop_avp(",
+        "// Takes the newest value of a variable away; the one behind it is read from now on.\nfn pop_avp(name) {\n    let older = avp(name + \".older\") ?? [];\n    if older.is_empty() { return del_avp(name); }\n    set_avp(name, older.pop());\n    set_avp(name + \".older\", older);\n    true\n}",
+    ),
+    (
+        "only_avp(",
+        "// Gives a variable this value and no other.\nfn only_avp(name, value) {\n    del_avp(name + \".older\");\n    set_avp(name, value);\n}",
+    ),
+    (
+        "clear_avp(",
+        "// Leaves a variable without a value.\nfn clear_avp(name) {\n    del_avp(name + \".older\");\n    del_avp(name)\n}",
+    ),
+    (
+        "avp_at(",
+        "// One value of a variable: 0 is the newest, -1 the oldest; `()` when there is none.\nfn avp_at(name, index) {\n    let values = avp_values(name);\n    if index < 0 { index += values.len(); }\n    if index < 0 || index >= values.len() { return (); }\n    values[index]\n}",
+    ),
+    (
+        "avp_list(",
+        "// The values of a variable with commas between them, the newest first; `()` when there is none.\nfn avp_list(name) {\n    let list = ();\n    for value in avp_values(name) { list = if list == () { \"\" + value } else { list + \",\" + value }; }\n    list\n}",
+    ),
+    (
+        "avp_values(",
+        "// The values of a variable, the newest first.\nfn avp_values(name) {\n    if avp(name) == () { return []; }\n    let values = avp(name + \".older\") ?? [];\n    values.push(avp(name));\n    values.reverse();\n    values\n}",
+    ),
+    (
         "number(",
         "// The number that a text is; 0 when it is none.\nfn number(text) {\n    try { return parse_int(text); } catch { return 0; }\n}",
     ),

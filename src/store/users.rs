@@ -91,6 +91,17 @@ impl User {
         })
     }
 
+    /// A user who has no row yet, with a password that is not sealed.
+    pub fn unsealed(sip_id: &str, jab_id: &str, password: &str) -> Self {
+        Self {
+            juid: 0,
+            jab_id: jab_id.to_owned(),
+            sip_id: sip_id.to_owned(),
+            is_enabled: true,
+            stored: Stored(password.to_owned()),
+        }
+    }
+
     /// Is the password sealed?
     pub fn is_sealed(&self) -> bool {
         seal::is_sealed(&self.stored.0)

@@ -139,8 +139,9 @@ fn rfc9266_a_login_is_bound_to_its_tls_connection() {
         let sipjab = Sipjab::start(&setup);
         sipjab.sql(&row("alice", SECRET));
         let status = say(&mut Agent::bind(), "alice", &jabber("bob"), ":on", &sipjab).status();
-        let said = server.lines();
-        let mechanism = said.iter().find_map(|line| line.split_once("logged in with "));
+        // The server may write it down after it has told us.
+        let said = (status == 200).then(|| server.wait_for("logged in with "));
+        let mechanism = said.as_deref().and_then(|line| line.split_once("logged in with "));
         (status, mechanism.map(|(_, name)| name.to_owned()))
     };
     assert_eq!(login(true), (200, Some("SCRAM-SHA-256-PLUS tls-exporter".to_owned())));

@@ -93,7 +93,8 @@ fn compat_ser_a_database_is_adopted_and_goes_on_to_serve_ser() {
     let (code, said) = migrate_db(&["--from", &database.url()]);
     // What SER's table of messages lacks cannot be added.
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("silo: cannot be used in place"), "{said}");
+    let reason = "silo: cannot be used in place: it numbers its rows by another column than `id`, its `username` is called `r_uri`";
+    assert!(said.contains(reason), "{said}");
     assert!(said.contains("location: column `ruid` added"), "{said}");
     database.sql("DROP TABLE silo");
     let (code, said) = migrate_db(&["--from", &database.url()]);
@@ -110,6 +111,59 @@ fn compat_ser_a_database_is_adopted_and_goes_on_to_serve_ser() {
     let (code, said) = migrate_db(&["--from", &database.url()]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("location: 3 rows: 3 fine"), "{said}");
+}
+
+/// Kamailio's accounts of other networks: one that works, one of another network, one that fails.
+fn purplemap() -> String {
+    format!(
+        "CREATE TABLE purplemap (id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL, sip_user VARCHAR(255) NOT NULL,
+  ext_user VARCHAR(255) NOT NULL, ext_prot VARCHAR(16) NOT NULL, ext_pass VARCHAR(64));
+INSERT INTO purplemap (sip_user, ext_user, ext_prot, ext_pass) VALUES
+  ('sip:alice@sip.example', 'alice@{DOMAIN}', 'prpl-jabber', '{SECRET}'),
+  ('sip:alice@sip.example', '123456', 'prpl-icq', 'geheim'),
+  ('sip:carol@sip.example', 'carol', 'xmpp', 'geheim');"
+    )
+}
+
+#[test]
+fn compat_kamailio_jabber_accounts_of_purplemap_become_ours() {
+    let mut phone = Agent::bind();
+    let (database, server) = (Mariadb::running(), Peer::Prosody.start());
+    database.sql(&MORE_TABLES.replace("PHONE", &phone.local.to_string()));
+    database.sql(&purplemap());
+    let (url, port) = (database.url(), server.client_port.to_string());
+    let folder = tempfile::TempDir::with_prefix("sipjab-").unwrap();
+    let new = format!("sqlite:{}", folder.path().join("new.db").display());
+    let at = ["--jaddress", "127.0.0.1", "--jport", &port, "--domain", DOMAIN, "--tls", "off"];
+    let (code, said) =
+        migrate_db(&[&["--from", &*url, "--to", &new, "--dry-run"][..], &at].concat());
+    assert_eq!(code, Some(1), "{said}");
+    for line in [
+        format!("  jusers sip:alice@sip.example alice@{DOMAIN}: to put in"),
+        "Jabber accounts of purplemap: 2 rows: 2 to put into jusers, 0 skipped, 0 refused"
+            .to_owned(),
+        "sip:carol@sip.example carol authentication: not-authorized".to_owned(),
+        "accounts: 2 tried, 1 fail".to_owned(),
+    ] {
+        assert!(said.contains(&line), "{line}\n\nis not in\n\n{said}");
+    }
+    drop(server);
+    for what in ["2 put into jusers, 0 skipped", "0 put into jusers, 2 skipped"] {
+        let (code, said) = migrate_db(&["--from", &url, "--to", &new]);
+        assert_eq!(code, Some(0), "{said}");
+        let line = format!("Jabber accounts of purplemap: 2 rows: {what}, 0 refused");
+        assert!(said.contains(&line), "{line}\n\nis not in\n\n{said}");
+        assert!(said.contains("purplemap: 3 rows:"), "{said}");
+    }
+    drop(serves(&new, &mut phone).terminate());
+    // In place, beside a table of accounts that knows one of them by another.
+    database.sql("DROP TABLE silo");
+    database.sql(SER_TABLES);
+    let (code, said) = migrate_db(&["--from", &url]);
+    assert_eq!(code, Some(1), "{said}");
+    let another = "purplemap sip:alice@sip.example alice@localhost: refused: this SIP user has another account";
+    assert!(said.contains(&another.replace("localhost", DOMAIN)), "{said}");
+    assert!(said.contains("2 rows: 1 put into jusers, 0 skipped, 1 refused"), "{said}");
 }
 
 #[test]

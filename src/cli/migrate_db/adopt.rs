@@ -47,13 +47,18 @@ async fn fits(
     let table = plan.subject.table;
     let has = |column: &Column| found.iter().any(|it| it.eq_ignore_ascii_case(column.name));
     let missing: Vec<_> = table.columns.iter().filter(|it| !it.is_optional && !has(it)).collect();
-    for column in &missing {
-        let reason = match plan.other_name(column.name) {
-            Some(theirs) => format!("its `{}` is called `{theirs}`", column.name),
-            None if column.kind == ColumnType::Id => format!("it has no `{}`", column.name),
-            None => continue,
-        };
-        told.trouble(format!("{}: cannot be used in place: {reason}; --to copies it", table.name));
+    // A table numbers its rows by one column only, and the old server goes on to use its own.
+    let reason = |column: &&&Column| match plan.other_name(column.name) {
+        Some(theirs) => Some(format!("its `{}` is called `{theirs}`", column.name)),
+        None if column.kind == ColumnType::Id => {
+            Some(format!("it numbers its rows by another column than `{}`", column.name))
+        }
+        None => None,
+    };
+    let reasons: Vec<_> = missing.iter().filter_map(|column| reason(&column)).collect();
+    if !reasons.is_empty() {
+        let reasons = reasons.join(", ");
+        told.trouble(format!("{}: cannot be used in place: {reasons}; --to copies it", table.name));
         return Ok(false);
     }
     for column in missing {
@@ -84,9 +89,7 @@ async fn rows(
     while let Some(rows) = pages.next().await? {
         let good = pages.judged(&rows, known, told);
         pages.counts.good += good.len();
-        if name == "jusers" {
-            known.juids.extend(good.iter().filter_map(|(_, row)| row.int("juid")));
-        }
+        good.iter().for_each(|(_, row)| known.note(row));
         if let Some(store) = writer.filter(|_| name == "location") {
             name_rows(store, plan, &rows, &good).await?;
         }

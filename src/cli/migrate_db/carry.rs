@@ -131,7 +131,7 @@ impl Place<'_> {
                 Found::Shorter => vec![self.by_key("DELETE", &row), self.insertion(&row)],
                 Found::Same => {
                     counts.skipped += 1;
-                    self.note(&row, known);
+                    known.note(&row);
                     continue;
                 }
                 Found::Other => {
@@ -155,7 +155,7 @@ impl Place<'_> {
             match done {
                 Ok(()) => {
                     counts.good += 1;
-                    self.note(row, known);
+                    known.note(row);
                 }
                 Err(StoreError::Duplicate) => {
                     refuse(self.subject, name, "another row of this name is there", counts, told);
@@ -167,13 +167,6 @@ impl Place<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Notes a row that the transports may belong to.
-    fn note(&self, row: &New<'_>, known: &mut Known) {
-        if &*self.subject.table.name == "jusers" {
-            known.juids.extend(row.int("juid"));
-        }
     }
 
     async fn found(&self, rows: &[(String, New<'static>)]) -> Result<Vec<Found>, StoreError> {

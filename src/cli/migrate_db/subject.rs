@@ -1,10 +1,11 @@
 //! The tables that are carried over: what tells their rows apart, what their columns were called, and which rows are of no use.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::purple::Account;
 use super::row::New;
 use crate::modules::auth::SUBSCRIBER;
 use crate::modules::msilo::SILO;
@@ -58,6 +59,29 @@ pub(super) struct Known {
     pub(super) now: Duration,
     /// The rows of `jusers` that the transports may belong to.
     pub(super) juids: HashSet<i64>,
+    /// SIP users of `jusers` with their accounts.
+    pub(super) users: HashMap<String, String>,
+    /// The Jabber accounts of `purplemap`.
+    pub(super) purple: Vec<Account>,
+}
+
+impl Known {
+    /// Nothing yet, but the time.
+    pub(super) fn new(now: Duration) -> Self {
+        Self { now, juids: HashSet::new(), users: HashMap::new(), purple: Vec::new() }
+    }
+
+    /// Notes a row that is carried over, for those that come later.
+    pub(super) fn note(&mut self, row: &New<'_>) {
+        match &*row.table.name {
+            "jusers" => {
+                self.juids.extend(row.int("juid"));
+                self.users.insert(row.text("sip_id").to_owned(), row.text("jab_id").to_owned());
+            }
+            "purplemap" => self.purple.extend(Account::of(row)),
+            _ => {}
+        }
+    }
 }
 
 /// What becomes of a row.

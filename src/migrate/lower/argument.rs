@@ -191,7 +191,7 @@ impl Lowering<'_> {
     fn integer(&mut self, argument: &Expr) -> Option<String> {
         if let Expression::Text { .. } = &argument.it {
             let text = self.plain_text(argument)?;
-            if let Some(number) = text::number(text.trim(), Dialect::Ser0) {
+            if let Some(number) = text::decimal(text.trim()) {
                 return Some(number.to_string());
             }
             // Letters of `fix_nated_sdp` and its kind are refused.
@@ -304,7 +304,7 @@ impl Lowering<'_> {
     /// The flags of `save`: numbers, or OpenSIPS's letters.
     fn registrar_flags(&mut self, argument: &Expr) -> Option<String> {
         let written = self.plain_text(argument)?;
-        if let Some(number) = text::number(written.trim(), Dialect::Ser0) {
+        if let Some(number) = text::decimal(written.trim()) {
             return Some(number.to_string());
         }
         let mut sum = 0;
@@ -466,6 +466,7 @@ impl Lowering<'_> {
                     _ if made.starts_with('"') && is_one_literal(&made) => {
                         literal(&text.replace("$$", "$"))
                     }
+                    _ if self.is_call_asked_first(argument.at) => made,
                     _ => as_log_literal(&text).unwrap_or(made),
                 })
             }

@@ -154,10 +154,15 @@ impl Lowering<'_> {
                 if !is_method && !self.world.functions.has(target) {
                     return self.not_yet(at, end, call, target);
                 }
-                match self.filled(template, call) {
+                let text = self.filled(template, call);
+                match text.and_then(|text| self.with_older_values(call, text)) {
                     Some(text) => {
                         self.counts.translated += 1;
                         self.watch(at, call);
+                        let text = match self.is_call_asked_first(at) {
+                            true => self.asked_first(at, &stem(call), &text),
+                            false => text,
+                        };
                         Lowered::Expression(self.marked(at, text), gives)
                     }
                     None => {
@@ -277,6 +282,14 @@ impl Lowering<'_> {
         call.arguments.is_empty()
             && self.here.kind == "failure"
             && self.world.dialect.appends_in_failure()
+    }
+}
+
+/// What the answer to a question is called that is asked at the head of a route.
+fn stem(call: &Call) -> String {
+    match (call.name.as_str(), call.arguments.first().map(|argument| &argument.it)) {
+        ("is_present_hf", Some(Expression::Text { raw, .. })) => format!("had_{raw}"),
+        _ => "found".to_owned(),
     }
 }
 

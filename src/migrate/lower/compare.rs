@@ -4,7 +4,7 @@ use super::super::finding::Code;
 use super::super::text::{literal, unescape};
 use super::super::tree::{Call, Expr, Expression};
 use super::super::variable;
-use super::{Lowering, Type};
+use super::{Lowering, MARK_CLOSE, MARK_OPEN, Type};
 
 impl Lowering<'_> {
     /// An expression that is true or false.
@@ -361,7 +361,10 @@ fn negation(text: &str) -> String {
         && !text.contains(" && ")
         && !text.contains(" || ")
         && !has_comparison(text);
+    let is_name =
+        |c: char| c.is_ascii_alphanumeric() || c == '_' || c == MARK_OPEN || c == MARK_CLOSE;
     match text.strip_prefix('!') {
+        None if text.chars().all(is_name) => format!("!{text}"),
         Some(rest) if is_call => rest.to_owned(),
         None if is_call => format!("!{text}"),
         _ => format!("!({text})"),

@@ -94,8 +94,10 @@ impl Lowering<'_> {
         };
         self.line(&format!("fn {function}() {{"));
         self.last_line = usize::MAX;
+        let head = self.out.len();
         self.indent += 1;
         self.block(&route.body);
+        self.write_asked_first(head);
         if self.here.gives_answer {
             self.answer_at_end(&route.body);
         }

@@ -5,6 +5,8 @@ use super::super::preprocess::Constant;
 use super::super::text::{literal, unescape};
 use super::super::tree::{Expr, Expression, Node, Statement};
 use super::super::variable::{self, Variable};
+use super::order::header;
+use super::stack::{attribute, is_null};
 use super::{Lowering, Type};
 
 /// An expression of the new script with its type.
@@ -46,7 +48,9 @@ impl Lowering<'_> {
             Expression::Number(number) => Value::new(number.to_string(), Type::Int),
             Expression::Address(address) => Value::new(literal(address), Type::Text),
             Expression::Variable(written) => match variable::parse(written, false) {
-                Some((variable, _)) => self.variable(at, end, &self.attribute(variable)),
+                Some((variable, _)) => {
+                    self.variable(at, end, &attribute(variable, self.world.dialect))
+                }
                 None => self.no_value(at, end),
             },
             Expression::Select(written) => self.select(at, end, written),
@@ -158,7 +162,12 @@ impl Lowering<'_> {
         value
     }
 
-    fn plain_variable(&mut self, at: usize, end: usize, variable: &Variable) -> Option<Value> {
+    pub(super) fn plain_variable(
+        &mut self,
+        at: usize,
+        end: usize,
+        variable: &Variable,
+    ) -> Option<Value> {
         let name = variable.name.as_str();
         let Some(argument) = &variable.argument else {
             return match name {
@@ -166,28 +175,28 @@ impl Lowering<'_> {
                 "retcode" | "rc" => Some(self.last_code(at, end)),
                 _ if name.starts_with("f.") || name.starts_with("t.") => None,
                 "_s" => None,
-                _ => variable::read(name).map(|(text, kind)| Value::new(text, kind)),
+                _ => {
+                    let (text, kind) = variable::read(name)?;
+                    Some(self.header_as_it_came(at, variable, text, kind))
+                }
             };
         };
         if let Some(index) = &variable.index
             && index != "0"
             && index != "*"
+            && name != "avp"
         {
             return None;
         }
         match name {
             "hdr" | "hdrc" => {
                 let made = format!("hdr({})", literal(argument.trim_matches('"')));
-                self.watch_header(at, argument);
                 match name {
-                    "hdr" => Some(Value::new(made, Type::Text)),
+                    "hdr" => Some(self.header_as_it_came(at, variable, made, Type::Text)),
                     _ => None,
                 }
             }
-            "avp" | "var" | "xavp" => Some(Value::new(
-                format!("avp({})", literal(&variable_name(name, argument)?)),
-                Type::Any,
-            )),
+            "avp" | "var" | "xavp" => self.kept_value(name, variable),
             "sht" => {
                 let (table, key) = self.table_and_key(argument)?;
                 Some(Value::new(format!("sht_get({table}, {key})"), Type::Any))
@@ -203,6 +212,25 @@ impl Lowering<'_> {
                 self.formatted(at, &text).map(|text| Value::new(text, Type::Text))
             }
             _ => None,
+        }
+    }
+
+    fn is_asked_before(&self, at: usize, variable: &Variable) -> bool {
+        header(variable).is_some_and(|header| self.is_asked_first(at, &header))
+    }
+
+    fn header_as_it_came(
+        &mut self,
+        at: usize,
+        variable: &Variable,
+        text: String,
+        kind: Type,
+    ) -> Value {
+        match header(variable).filter(|header| self.is_asked_first(at, header)) {
+            Some(header) => {
+                Value::new(self.asked_first(at, &format!("came_{header}"), &text), kind)
+            }
+            None => Value::new(text, kind),
         }
     }
 
@@ -231,7 +259,7 @@ impl Lowering<'_> {
                 continue;
             };
             rest = &rest[length..];
-            match in_place(&found) {
+            match in_place(&found).filter(|_| !self.is_asked_before(at, &found)) {
                 Some(written)
                     if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '(') =>
                 {
@@ -319,10 +347,7 @@ impl Lowering<'_> {
             true => None,
             false => variable::parse(to, false).map(|(variable, _)| variable),
         };
-        let variable = parsed.map(|variable| self.attribute(variable));
-        if let Some(variable) = &variable {
-            self.watch_values(node.at, to, variable, operator, value);
-        }
+        let variable = parsed.map(|variable| attribute(variable, self.world.dialect));
         let text = variable.and_then(|variable| self.assignment(&variable, operator, value));
         let line = match text {
             Some(text) => self.marked(node.at, format!("{text};")),
@@ -338,22 +363,8 @@ impl Lowering<'_> {
         self.line(&line);
     }
 
-    /// A bare `$name` of SER 2 is an attribute of the message.
-    fn attribute(&self, variable: Variable) -> Variable {
-        let is_bare = variable.argument.is_none() && !variable.name.contains('.');
-        let is_own = matches!(variable.name.as_str(), "null" | "retcode" | "rc");
-        if self.world.dialect != super::super::dialect::Dialect::Ser2 || !is_bare || is_own {
-            return variable;
-        }
-        Variable { name: "avp".to_owned(), argument: Some(variable.name.clone()), ..variable }
-    }
-
     fn assignment(&mut self, variable: &Variable, operator: &str, value: &Expr) -> Option<String> {
-        let is_null = match &value.it {
-            Expression::Variable(written) => written == "$null",
-            Expression::Word(word) => word == "NULL",
-            _ => false,
-        };
+        let is_null = is_null(value);
         let name = variable.name.as_str();
         let Some(argument) = &variable.argument else {
             if is_null && name == "du" {
@@ -368,19 +379,7 @@ impl Lowering<'_> {
             return (operator != "+=").then(|| call.replace("{}", &value));
         };
         match name {
-            "avp" | "var" | "xavp" => {
-                let name = literal(&variable_name(name, argument)?);
-                if is_null {
-                    return Some(format!("del_avp({name})"));
-                }
-                let value = self.assigned(value);
-                match operator {
-                    // SER 2 adds a further value.
-                    "+=" if self.world.dialect == super::super::dialect::Dialect::Ser2 => None,
-                    "+=" => Some(format!("set_avp({name}, (avp({name}) ?? 0) + {})", value.text)),
-                    _ => Some(format!("set_avp({name}, {})", value.text)),
-                }
-            }
+            "avp" | "var" | "xavp" => self.kept_assignment(name, variable, operator, value),
             "sht" => {
                 let (table, key) = self.table_and_key(argument)?;
                 if is_null {
@@ -402,7 +401,7 @@ impl Lowering<'_> {
     }
 
     /// A value that is stored: texts are filled in where the dialect does so.
-    fn assigned(&mut self, value: &Expr) -> Value {
+    pub(super) fn assigned(&mut self, value: &Expr) -> Value {
         if let Expression::Text { raw, quote } = &value.it {
             let text = unescape(raw, *quote, self.world.dialect);
             let is_filled = matches!(

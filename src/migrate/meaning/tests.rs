@@ -1,5 +1,6 @@
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use Dialect::{Kamailio, OpenSer, OpenSips, Ser0, Ser2};
 
@@ -208,6 +209,42 @@ const CASES: &[Case] = &[
         "",
         &["sl 200 a line"],
     ),
+    // A question behind an edit is answered from the message as it came.
+    (
+        10,
+        OpenSer,
+        "remove_hf(\"Content-Type\"); if (is_present_hf(\"Content-Type\")) { sl_send_reply(\"200\", \"$hdr(Content-Type) $ct.\"); }",
+        "",
+        &["sl 200 text/plain ."],
+    ),
+    (
+        10,
+        Ser0,
+        "if (method==\"MESSAGE\") { append_hf(\"X-A: 1\\r\\n\"); }; if (is_present_hf(\"X-A\")) { sl_send_reply(\"500\", \"no\"); } else { sl_send_reply(\"200\", \"did not come\"); };",
+        "",
+        &["sl 200 did not come"],
+    ),
+    (
+        10,
+        Ser0,
+        "append_hf(\"P-Hint: usrloc\\r\\n\"); if (search(\"^P-Hint: us\")) { sl_send_reply(\"500\", \"no\"); }; if (!search(\"usrloc\")) { sl_send_reply(\"200\", \"did not come\"); };",
+        "",
+        &["sl 200 did not come"],
+    ),
+    (
+        10,
+        Kamailio,
+        "route(EDIT); if ($hdr(X-A) != \"\") { send_reply(\"500\", \"no\"); } if ($hdr(Content-Type) == \"text/plain\") { send_reply(\"200\", \"came\"); }",
+        "route[EDIT] { append_hf(\"X-A: 1\\r\\n\"); subst('/^Content-Type:.*$/Content-Type: text\\/html/'); return; }",
+        &["sl 200 came"],
+    ),
+    (
+        10,
+        Kamailio,
+        "append_hf(\"X-A: 1\\r\\n\"); msg_apply_changes(); if (is_present_hf(\"X-A\")) { send_reply(\"200\", \"applied\"); }",
+        "",
+        &["sl 200 applied"],
+    ),
     // Expressions ignore the case, and a bracket may hold a backslash.
     (
         11,
@@ -320,6 +357,86 @@ const CASES: &[Case] = &[
         "",
         &["sl 200 gone"],
     ),
+    // … and the one behind it, once the newest is taken away.
+    (
+        22,
+        Kamailio,
+        "$avp(x) = \"a\"; $avp(x) = \"b\"; $avp(x) = $null; sl_send_reply(\"200\", \"$avp(x)\"); $avp(x) = $null; if ($avp(x) == $null) { sl_send_reply(\"404\", \"none\"); }",
+        "",
+        &["sl 200 a", "sl 404 none"],
+    ),
+    (
+        22,
+        OpenSer,
+        "$avp(s:x) = 1; $avp(s:x) = 2; $avp(s:x) = 3; while ($avp(s:x)) { sl_send_reply(\"200\", \"$avp(s:x)\"); $avp(s:x) = $null; }",
+        "",
+        &["sl 200 3", "sl 200 2", "sl 200 1"],
+    ),
+    (
+        22,
+        Kamailio,
+        "$avp(x) = \"a\"; $avp(x) = \"b\"; $avp(x) = \"c\"; $var(i) = 1; sl_send_reply(\"200\", \"$(avp(x)[0])$(avp(x)[1])$(avp(x)[2]) $(avp(x)[-1])$(avp(x)[$var(i)]) $(avp(x)[*])\"); if ($(avp(x)[3]) == $null) { sl_send_reply(\"404\", \"none\"); }",
+        "",
+        &["sl 200 cba ab c,b,a", "sl 404 none"],
+    ),
+    (
+        22,
+        Kamailio,
+        "$avp(x) = 1; $avp(x) = 2; $(avp(x)[*]) = 3; $avp(x) = $null; if ($avp(x) == $null) { sl_send_reply(\"200\", \"replaced\"); }",
+        "",
+        &["sl 200 replaced"],
+    ),
+    (
+        22,
+        OpenSips,
+        "$avp(x) = 1; $avp(x) = 2; $avp(x) := $avp(x) + 3; sl_send_reply(200, \"$avp(x)\"); $avp(x) = NULL; if ($avp(x) == NULL) { sl_send_reply(404, \"none\"); }",
+        "",
+        &["sl 200 5", "sl 404 none"],
+    ),
+    (
+        22,
+        Kamailio,
+        "$avp(x) = 1; $avp(x) = 2; $(avp(x)[*]) = $null; if ($avp(x) == $null) { sl_send_reply(\"200\", \"all gone\"); }",
+        "route[UNUSED] { $avp(x) = $null; }",
+        &["sl 200 all gone"],
+    ),
+    (
+        22,
+        OpenSer,
+        "$avp(s:x) = \"a\"; $avp(s:x) = \"b\"; avp_delete(\"$avp(s:x)\"); sl_send_reply(\"200\", \"$avp(s:x)\"); $avp(s:x) = \"c\"; avp_delete(\"$avp(s:x)/g\"); if (!is_avp_set(\"$avp(s:x)\")) { sl_send_reply(\"404\", \"none\"); }",
+        "",
+        &["sl 200 a", "sl 404 none"],
+    ),
+    (
+        22,
+        OpenSer,
+        "$avp(s:x) = \"a\"; $avp(s:y) = \"b\"; avp_copy(\"$avp(s:y)\", \"$avp(s:x)\"); $avp(s:x) = $null; sl_send_reply(\"200\", \"$avp(s:x)$avp(s:y)\");",
+        "",
+        &["sl 200 ab"],
+    ),
+    // What is nothing takes the newest away like `$null`.
+    (
+        22,
+        Kamailio,
+        "$avp(x) = 1; $avp(x) = 2; $avp(x) = $avp(never); sl_send_reply(\"200\", \"$avp(x)$(avp(x)[1])\");",
+        "",
+        &["sl 200 1"],
+    ),
+    // The values of one name stay apart from those of a number, and of another route.
+    (
+        22,
+        OpenSer,
+        "$avp(i:7) = 1; $avp(i:7) = 2; $avp(s:7) = \"s\"; route(1); sl_send_reply(\"200\", \"$avp(i:7)$avp(s:7)\");",
+        "route[1] { $avp(i:7) = $null; }",
+        &["sl 200 1s"],
+    ),
+    (
+        22,
+        Ser2,
+        "$x = \"a\"; $x += \"b\"; if ($x == \"b\") { sl_reply(\"200\", \"newest\"); }",
+        "",
+        &["sl 200 newest"],
+    ),
     (
         22,
         Kamailio,
@@ -342,6 +459,15 @@ const CASES: &[Case] = &[
         "",
         &["sl 404 0meo"],
     ),
+    // A leading 0 is octal outside of texts.
+    (
+        23,
+        OpenSer,
+        "setflag(010); if (isflagset(8) && !isflagset(10)) { sl_send_reply(\"404\", \"octal\"); }",
+        "",
+        &["sl 404 octal"],
+    ),
+    (23, OpenSer, "strip(\"010\"); sl_send_reply(\"0404\", \"$rU.\");", "", &["sl 404 ."]),
     // Book-keeping needs nothing here.
     (
         24,
@@ -441,6 +567,38 @@ fn trap_10_two_headers_of_one_name_are_two() {
     assert_eq!(text.matches("X-A: ").count(), 2, "{text}");
 }
 
+/// What the report says of the order of edits and questions.
+fn told_of_order(old: &str) -> Vec<(Code, usize, String)> {
+    let options = Options { dialect: Some(Kamailio), ..Options::default() };
+    let made = crate::cli::migrate_text("a.cfg", old, &options).unwrap();
+    let found = made.report.findings.iter().filter(|it| it.message.contains("is edited"));
+    found.map(|it| (it.code, it.place.line, it.message.clone())).collect()
+}
+
+#[test]
+fn trap_10_both_places_are_told() {
+    let old =
+        "request_route {\n  remove_hf(\"X-A\");\n  if (is_present_hf(\"X-A\")) { t_relay(); }\n}\n";
+    let [(code, line, message)] = told_of_order(old).try_into().unwrap();
+    assert_eq!((code, line), (Code::EditOrder, 3));
+    assert_eq!(message, "header `x-a` is edited at a.cfg:2:3, before this");
+
+    let old = "request_route {\n  remove_hf(\"X-A\");\n  route(A);\n}\n\
+               route[A] {\n  if (is_present_hf(\"X-A\")) { t_relay(); }\n}\n";
+    let [(code, line, message)] = told_of_order(old).try_into().unwrap();
+    assert_eq!((code, line), (Code::Decision, 6));
+    assert!(message.contains("by another route, at a.cfg:2:3"), "{message}");
+
+    for innocent in [
+        "is_present_hf(\"X-A\"); remove_hf(\"X-A\");",
+        "remove_hf(\"X-B\"); if (is_present_hf(\"X-A\")) { t_relay(); }",
+        "remove_hf(\"X-A\"); msg_apply_changes(); if ($hdr(X-A) == \"\") { t_relay(); }",
+        "if (is_method(\"ACK\")) { remove_hf(\"X-A\"); exit; } if (is_present_hf(\"X-A\")) { t_relay(); }",
+    ] {
+        assert_eq!(told_of_order(&with_main(Kamailio, innocent, "")), [], "{innocent}");
+    }
+}
+
 #[test]
 fn trap_17_a_reply_behind_save_hurts_nobody() {
     let old = "route { save(\"location\"); sl_send_reply(\"200\", \"again\"); t_relay(); }";
@@ -532,16 +690,105 @@ fn trap_21_orders_for_jabber_are_for_the_sender_and_go_where_they_went() {
 }
 
 #[test]
-fn trap_22_values_one_behind_the_other_are_told() {
-    let codes = |statements: &str| {
+fn trap_22_a_variable_with_one_value_at_a_time_stays_a_plain_one() {
+    let script = |statements: &str, more: &str| {
         let options = Options { dialect: Some(Kamailio), ..Options::default() };
-        let old = with_main(Kamailio, statements, "");
-        let made = crate::cli::migrate_text("a.cfg", &old, &options).unwrap();
-        made.report.findings.iter().map(|it| it.code).collect::<Vec<_>>()
+        let old = with_main(Kamailio, statements, more);
+        crate::cli::migrate_text("a.cfg", &old, &options).unwrap().script
     };
-    let twice = "$avp(x) = 1; $avp(x) = 2; $avp(x) = $null; if ($avp(x) == 1) { t_relay(); }";
-    assert!(codes(twice).contains(&Code::Values));
-    assert!(!codes(&twice.replacen("$avp(x) = 2;", "", 1)).contains(&Code::Values));
+    for (statements, more, has_several) in [
+        ("$avp(x) = 1; $avp(x) = 2; xlog(\"$avp(x)\");", "", false),
+        ("$avp(x) = 1; $avp(x) = $null; $avp(x) = 2; $avp(x) = $null;", "", false),
+        (
+            "if (is_method(\"ACK\")) { $avp(x) = 1; } else { $avp(x) = 2; } $avp(x) = $null;",
+            "",
+            false,
+        ),
+        ("if (is_method(\"ACK\")) { $avp(x) = 1; exit; } $avp(x) = 2; $avp(x) = $null;", "", false),
+        ("$(avp(x)[*]) = 1; $(avp(x)[*]) = 2; $avp(x) = $null;", "", false),
+        ("$avp(x) = 1; $avp(y) = 2; $avp(x) = $null;", "", false),
+        ("$avp(x) = 1; $avp(x) = 2; $avp(x) = $null;", "", true),
+        ("if (is_method(\"ACK\")) { $avp(x) = 1; } $avp(x) = 2; $avp(x) = $null;", "", true),
+        ("while (is_method(\"ACK\")) { $avp(x) = 1; } $avp(x) = $null;", "", true),
+        ("route(A); route(A); $avp(x) = $null;", "route[A] { $avp(x) = 1; return; }", true),
+        ("if (route(A)) { $avp(x) = 2; }", "route[A] { $avp(x) = 1; $avp(x) = $null; }", false),
+        (
+            "t_on_failure(\"A\"); t_relay();",
+            "failure_route[A] { $avp(x) = 1; xlog(\"$(avp(x)[1])\"); }",
+            true,
+        ),
+    ] {
+        let script = script(statements, more);
+        assert_eq!(script.contains("push_avp("), has_several, "{statements} {more}\n{script}");
+    }
+}
+
+#[test]
+fn trap_23_numbers_are_the_same_in_the_configuration() {
+    let most = |dialect: Dialect, written: &str| {
+        let old = format!(
+            "loadmodule \"maxfwd.so\"\nmodparam(\"maxfwd\", \"max_limit\", {written})\n{}",
+            with_main(dialect, "t_relay();", "")
+        );
+        let options = Options { dialect: Some(dialect), ..Options::default() };
+        let made = crate::cli::migrate_text("a.cfg", &old, &options).unwrap();
+        let codes: Vec<_> = made.report.findings.iter().map(|it| it.code).collect();
+        let names = modules::names();
+        let config = Config::parse(&made.config, "sipjab.toml", Path::new(""), &names).unwrap();
+        let params = config.modules["maxfwd"].parse::<modules::maxfwd::Config>().unwrap();
+        (params.max_limit, codes.contains(&Code::Octal))
+    };
+    assert_eq!(most(Ser0, "0100"), (64, true));
+    assert_eq!(most(OpenSer, "0100"), (64, false));
+    assert_eq!(most(Kamailio, "\"0100\""), (100, false));
+    assert_eq!(most(OpenSips, "\"40\""), (40, false));
+    assert_eq!(most(Kamailio, "0x20"), (32, false));
+}
+
+/// What the log says while a route runs.
+fn logged(dialect: Dialect, statements: &str) -> String {
+    let stage = Stage::new(dialect, &with_main(dialect, statements, ""));
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || Sink(sink.clone()))
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, || stage.main(message()));
+    String::from_utf8(lines.lock().unwrap().clone()).unwrap()
+}
+
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn trap_27_the_log_says_what_it_said() {
+    let said = "MESSAGE sip:romeo@sip.example from sip:juliet@sip.example, 100 %";
+    for (dialect, text) in [
+        (Ser0, "%rm %ru from %fu, 100 %%\\n"),
+        (Ser2, "%rm %ru from %fu, 100 %%\\n"),
+        (OpenSer, "$rm $ru from $fu, 100 %\\n"),
+        (Kamailio, "$rm $ru from $fu, 100 %\\n"),
+    ] {
+        let log = logged(dialect, &format!("xlog(\"L_ERR\", \"{text}\");"));
+        assert_eq!(log.matches(said).count(), 1, "{dialect:?}: {log}");
+        assert!(!log.contains("\\n"), "{dialect:?}: {log}");
+    }
+    // `log` fills nothing in.
+    assert!(logged(OpenSer, "log(1, \"$rm %rm\\n\");").contains("$rm %rm"));
 }
 
 #[test]

@@ -188,7 +188,7 @@ impl Preprocessor<'_> {
         let constant = match (value, unquoted) {
             ("", _) => Some(Constant::Nothing),
             (_, Some(text)) if !text.contains('"') => Some(Constant::Text(text.to_owned())),
-            _ => text::number(value, self.dialect).map(Constant::Number),
+            _ => text::number(value).map(Constant::Number),
         };
         match constant {
             Some(constant) => {
