@@ -24,6 +24,7 @@ mod mapping;
 mod media_type;
 mod message;
 mod notice;
+mod recent;
 mod request;
 mod ser;
 pub mod text;
@@ -57,5 +58,6 @@ pub use notice::{
     Failure, Wording, error_from_response, failure_from_error, notice_from_error, notice_to_sender,
     receipt_to_sender,
 };
+pub use recent::{Recent, RecentBounds};
 pub use request::{MAX_PAGER, OutgoingRequest, RequestIds, VIA_RESERVE};
 pub use ser::{Destination, Ser, SerDomain};

@@ -68,6 +68,8 @@ fn go_online(route: &mut Route, jabber: &Jabber) -> Result<bool, RouteError> {
 
 /// Closes the Jabber stream of the SIP user in From. False when it is not open.
 ///
+/// What he has written before leaves first, so that the stream may go on for a while; he is told once he is offline.
+///
 /// ```rhai
 /// if is_method("MESSAGE") && search_body("^:off") {
 ///     if go_offline() { sl_send_reply(200, "Accepted"); } else { sl_send_reply(404, "Not Found"); }

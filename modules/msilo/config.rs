@@ -56,6 +56,10 @@ pub struct Config {
     ///
     /// Default none.
     pub snd_time_avp: Option<String>,
+    /// `extra_hdrs_avp`: the variable that holds header lines to store with a message, each ended by `\r\n`.
+    ///
+    /// Default none.
+    pub extra_hdrs_avp: Option<String>,
     /// `reminder`: whom reminders come from, a SIP URI. Default none: they stay.
     #[serde(deserialize_with = "sip_uri")]
     pub reminder: Option<String>,
@@ -83,6 +87,7 @@ impl Default for Config {
             skip_notification_flag: -1,
             outbound_proxy: None,
             snd_time_avp: None,
+            extra_hdrs_avp: None,
             reminder: None,
             send_time: 0,
         }

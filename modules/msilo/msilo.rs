@@ -21,7 +21,7 @@ use crate::store::{Store, StoreError};
 pub use config::Config;
 use delivery::{Office, UnderWay};
 pub use silo::SILO;
-use silo::Stored;
+use silo::{Addresses, Stored};
 
 /// `[modules.msilo]`
 pub static MODULE: ModuleDef = ModuleDef { name: "msilo", load };
@@ -37,6 +37,7 @@ fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
         .with(office)
         .export("m_store", [], kinds, m_store)
         .export("m_store", ["owner"], kinds, m_store_for)
+        .export("m_store_addrs", ["owner", "src", "dst"], kinds, m_store_addrs)
         .export("m_dump", [], REQUEST, m_dump)
         .export("m_dump", ["owner"], REQUEST, m_dump_of)
         .export("m_dump", ["owner", "maxmsg"], REQUEST, m_dump_some);
@@ -67,7 +68,7 @@ fn start_jobs(exports: &mut Exports, office: &Rc<Office>) {
 /// ```
 fn m_store(route: &mut Route, office: &Rc<Office>) -> Result<bool, RouteError> {
     let owner = route.message.request_uri().to_owned();
-    store(route, office, &owner)
+    store(route, office, &owner, Addresses::default())
 }
 
 /// The same for the user that `owner` names, a SIP URI.
@@ -80,16 +81,43 @@ fn m_store_for(
     office: &Rc<Office>,
     owner: ImmutableString,
 ) -> Result<bool, RouteError> {
-    store(route, office, &owner)
+    store(route, office, &owner, Addresses::default())
 }
 
-fn store(route: &mut Route, office: &Rc<Office>, owner: &str) -> Result<bool, RouteError> {
+/// The same from `src` to `dst`, SIP URIs that stand in From and To when it is delivered; an empty one leaves the request's.
+///
+/// ```rhai
+/// m_store_addrs(ruri(), "sip:anonymous@sip.example", "");
+/// ```
+fn m_store_addrs(
+    route: &mut Route,
+    office: &Rc<Office>,
+    owner: ImmutableString,
+    src: ImmutableString,
+    dst: ImmutableString,
+) -> Result<bool, RouteError> {
+    let address = |argument: &'static str, uri: &str| match uri {
+        "" => Ok(None),
+        uri if Uri::parse(uri).is_ok() => Ok(Some(uri.to_owned())),
+        _ => Err(RouteError::BadArgument { argument, reason: "expected a SIP URI".to_owned() }),
+    };
+    let addresses = Addresses { src: address("src", &src)?, dst: address("dst", &dst)? };
+    store(route, office, &owner, addresses)
+}
+
+fn store(
+    route: &mut Route,
+    office: &Rc<Office>,
+    owner: &str,
+    addresses: Addresses,
+) -> Result<bool, RouteError> {
     let (username, domain) = user_of(owner)?;
     let database = store_of(office)?;
-    let Some(mut stored) = Stored::of(route, &username, &domain, &office.config)? else {
+    let Some(mut stored) = Stored::of(route, &username, &domain, addresses, &office.config)? else {
         return Ok(false);
     };
     stored.snd_time = due_time(route, office)?;
+    stored.extra_hdrs = extra_headers(route, office);
     let limit = office.config.max_messages;
     if limit > 0 {
         let counted = route.wait(database.query(stored.count(&office.config.db_table)))?;
@@ -133,6 +161,13 @@ fn due_time(route: &Route, office: &Office) -> Result<u64, RouteError> {
         argument: "snd_time_avp",
         reason: format!("`{text}` is no time; it is written YYYYMMDDHHMMSS, in UTC"),
     })
+}
+
+/// The header lines that the variable holds that `extra_hdrs_avp` names.
+fn extra_headers(route: &Route, office: &Office) -> String {
+    let name = office.config.extra_hdrs_avp.as_deref();
+    let value = name.and_then(|name| route.variables.get(name)).cloned();
+    value.and_then(|value| value.into_string().ok()).unwrap_or_default()
 }
 
 /// Tells the sender that his message waits.

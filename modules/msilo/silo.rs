@@ -35,6 +35,13 @@ const MAX_READ: u32 = 10_000;
 const LONGEST: [(&str, usize); 4] =
     [("src_addr", 255), ("dst_addr", 255), ("username", 64), ("domain", 64)];
 
+/// What stands in From and To when a message is delivered, where that is not what stood there before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Addresses {
+    pub(super) src: Option<String>,
+    pub(super) dst: Option<String>,
+}
+
 /// A message that is to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
@@ -48,6 +55,8 @@ pub(super) struct Stored {
     pub(super) snd_time: u64,
     ctype: String,
     body: Vec<u8>,
+    /// Header lines that it takes along.
+    pub(super) extra_hdrs: String,
     callid: String,
 }
 
@@ -57,6 +66,7 @@ impl Stored {
         route: &Route,
         username: &str,
         domain: &str,
+        Addresses { src, dst }: Addresses,
         config: &Config,
     ) -> Result<Option<Self>, RouteError> {
         let message = &route.message;
@@ -73,8 +83,8 @@ impl Stored {
         let now = route.unix_time().as_secs();
         let wish = message.expires().ok().flatten().unwrap_or(u32::MAX);
         let stored = Self {
-            src_addr: message.from()?.uri.to_owned(),
-            dst_addr: message.to()?.uri.to_owned(),
+            src_addr: src.map_or_else(|| message.from().map(|it| it.uri.to_owned()), Ok)?,
+            dst_addr: dst.map_or_else(|| message.to().map(|it| it.uri.to_owned()), Ok)?,
             username: username.to_owned(),
             domain: domain.to_owned(),
             inc_time: now,
@@ -82,6 +92,7 @@ impl Stored {
             snd_time: 0,
             ctype: if ctype.len() <= 32 { ctype.trim().to_owned() } else { essence.to_owned() },
             body: message.body().to_vec(),
+            extra_hdrs: String::new(),
             callid: message.call_id()?.chars().take(128).collect(),
         };
         Ok(stored.fits().then_some(stored))
@@ -106,7 +117,7 @@ impl Stored {
     pub(super) fn insert(&self, table: &str) -> Statement {
         let sql = format!(
             "INSERT INTO {table} (src_addr, dst_addr, username, domain, inc_time, exp_time, snd_time, \
-             ctype, body, extra_hdrs, callid, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, 0)"
+             ctype, body, extra_hdrs, callid, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
         );
         Statement::new(sql)
             .bind(&*self.src_addr)
@@ -118,6 +129,7 @@ impl Stored {
             .bind(self.snd_time as i64)
             .bind(&*self.ctype)
             .bind(self.body.clone())
+            .bind(&*self.extra_hdrs)
             .bind(&*self.callid)
     }
 }

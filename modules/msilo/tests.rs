@@ -61,6 +61,23 @@ fn a_message_waits_in_kamailios_columns() {
 }
 
 #[test]
+fn a_message_may_wait_between_other_addresses_and_with_more_headers() {
+    let (office, mut route) =
+        (office("extra_hdrs_avp = \"headers\""), message_route(&Rc::default()));
+    route.variables.insert("headers".into(), "X-Kept: yes\r\n".into());
+    let anonymous = "sip:anonymous@sip.example";
+    let store = |route: &mut Route, src: &str, dst: &str| {
+        m_store_addrs(route, &office, ROMEO.into(), src.into(), dst.into())
+    };
+    assert_eq!(store(&mut route, anonymous, ""), Ok(true));
+    assert!(store(&mut route, "nobody", "").is_err());
+    assert_eq!(store(&mut route, "", &format!("sip:{}@x", "x".repeat(300))), Ok(false), "too long");
+    let rows = rows(&office, "SELECT src_addr, dst_addr, extra_hdrs FROM silo");
+    let texts: Vec<_> = (0..3).filter_map(|column| rows[0].text(column)).collect();
+    assert_eq!((texts, rows.len()), (vec![anonymous, ROMEO, "X-Kept: yes\r\n"], 1));
+}
+
+#[test]
 fn what_says_nothing_or_nothing_later_is_not_stored() {
     let office = office("");
     for more in [

@@ -20,6 +20,7 @@ use crate::sip::Uri;
 use crate::store::seal::SealError;
 use crate::store::users::{AddError, JUSERS, TRANSPORTS, User};
 use crate::store::{Store, StoreError};
+use crate::xmpp::jid;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -100,6 +101,10 @@ enum Action {
 enum UserError {
     #[error("`{0}` is no SIP user: expected sip:user@host")]
     NotSipId(String),
+    #[error("`{0}` is no Jabber account: expected its name, or name@domain")]
+    NotJabId(String),
+    #[error("the password is empty")]
+    EmptyPassword,
     #[error("{0} has no account")]
     Unknown(String),
     #[error("line {line}: {reason}")]
@@ -110,6 +115,8 @@ enum UserError {
     Fail(usize, usize),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error("no password was given on standard input")]
+    NoPassword,
     #[error("[modules.jabber] is missing, or has no `jdomain`")]
     Off,
     #[error("{0}")]
@@ -118,7 +125,7 @@ enum UserError {
     Params(#[from] ParamError),
     #[error("[modules.jabber] ca: {0}")]
     Tls(#[from] TlsError),
-    #[error("the store: {0}")]
+    #[error("{0}")]
     Store(#[from] StoreError),
     #[error("{0}: {1}")]
     Io(String, std::io::Error),
@@ -127,7 +134,8 @@ enum UserError {
 impl UserError {
     fn code(&self) -> u8 {
         match self {
-            Self::Config(ConfigError::Unreadable { .. }) | Self::Io(..) => UNREADABLE,
+            Self::Config(ConfigError::Unreadable { .. } | ConfigError::Missing(_))
+            | Self::Io(..) => UNREADABLE,
             _ => FINDINGS,
         }
     }
@@ -175,21 +183,38 @@ impl Action {
             Self::Add { sip_id, jab_id } => {
                 let sip_id = sip_user(&sip_id)?;
                 let password = password()?;
+                may_log_in(jabber, &jab_id, &password)?;
                 users.add(&sip_id, &jab_id, &password).await?;
             }
             Self::List => users.list().await?.iter().for_each(print),
             Self::Show { sip_id } => {
+                let sip_id = in_table(sip_id);
                 let user = users.find(&sip_id).await?.ok_or(UserError::Unknown(sip_id))?;
                 print(&user);
                 for (transport, name) in users.transports(user.juid).await? {
                     println!("  {transport} {name}");
                 }
             }
-            Self::Disable { sip_id } => known(users.enable(&sip_id, false).await?, sip_id)?,
-            Self::Enable { sip_id } => known(users.enable(&sip_id, true).await?, sip_id)?,
-            Self::Remove { sip_id } => known(users.remove(&sip_id).await?, sip_id)?,
+            Self::Disable { sip_id } => {
+                let sip_id = in_table(sip_id);
+                known(users.enable(&sip_id, false).await?, sip_id)?;
+            }
+            Self::Enable { sip_id } => {
+                let sip_id = in_table(sip_id);
+                known(users.enable(&sip_id, true).await?, sip_id)?;
+            }
+            Self::Remove { sip_id } => {
+                let sip_id = in_table(sip_id);
+                known(users.remove(&sip_id).await?, sip_id)?;
+            }
             Self::Import { file } => {
                 let rows = csv::read(&text_of(&file)?)?;
+                for csv::NewUser { line, jab_id, password, .. } in &rows {
+                    may_log_in(jabber, jab_id, password).map_err(|error| UserError::Csv {
+                        line: *line,
+                        reason: error.to_string(),
+                    })?;
+                }
                 for csv::NewUser { line, sip_id, jab_id, password } in &rows {
                     let added = users.add(sip_id, jab_id, password).await;
                     added.map_err(|error| UserError::Csv {
@@ -211,6 +236,7 @@ impl Action {
                 let all = match sip_id {
                     None => users.list().await?,
                     Some(sip_id) => {
+                        let sip_id = in_table(sip_id);
                         vec![users.find(&sip_id).await?.ok_or(UserError::Unknown(sip_id))?]
                     }
                 };
@@ -226,6 +252,22 @@ impl Action {
 
 fn known(is_known: bool, sip_id: String) -> Result<(), UserError> {
     if is_known { Ok(()) } else { Err(UserError::Unknown(sip_id)) }
+}
+
+/// Refuses what no server can ever let in.
+fn may_log_in(jabber: &Jabber, jab_id: &str, password: &str) -> Result<(), UserError> {
+    let (name, domain) = jabber.config.account(jab_id);
+    let is_account = jid::parse(&format!("{name}@{domain}")).is_ok_and(|jid| !jid.is_full());
+    match (is_account, password.is_empty()) {
+        (false, _) => Err(UserError::NotJabId(jab_id.to_owned())),
+        (true, true) => Err(UserError::EmptyPassword),
+        (true, false) => Ok(()),
+    }
+}
+
+/// A SIP user as a row may name him, which others may have written as they liked.
+fn in_table(written: String) -> String {
+    sip_user(&written).unwrap_or(written)
 }
 
 fn print(user: &User) {
@@ -258,7 +300,8 @@ fn password() -> Result<String, UserError> {
     let mut line = String::new();
     let read = input.lock().read_line(&mut line);
     read.map_err(|error| UserError::Io("standard input".to_owned(), error))?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() { Err(UserError::NoPassword) } else { Ok(password.to_owned()) }
 }
 
 fn text_of(file: &PathBuf) -> Result<String, UserError> {

@@ -237,6 +237,7 @@ impl Login {
         loop {
             let action = self.machine.borrow_mut().poll_action();
             match action {
+                None if self.leave() => {}
                 None => break,
                 Some(Action::Connect) => self.start(),
                 Some(Action::Disconnect) => self.close_stream(),
@@ -257,6 +258,29 @@ impl Login {
         }
         let is_ready = self.is_ready();
         self.bridge(|bridge| bridge.set_stream_open(&self.sip_id, is_ready));
+    }
+
+    /// Goes when the user wants to, and nothing that he wrote before has still to leave; true when he has gone just now.
+    fn leave(&self) -> bool {
+        if !self.machine.borrow().is_leaving()
+            || self.bridge(|bridge| bridge.has_open(&self.sip_id)) == Some(true)
+        {
+            return false;
+        }
+        self.machine.borrow_mut().leave();
+        !self.is_on()
+    }
+
+    /// The user wants the stream: if he wanted to go, he does no more.
+    pub(super) fn stay_online(&self) {
+        self.machine.borrow_mut().stay_online();
+    }
+
+    /// Looks again whether a user who wants to go can: what has waited for the stream may be too old by now.
+    pub(super) fn look_again(&self) {
+        if self.machine.borrow().is_leaving() {
+            self.act();
+        }
     }
 
     fn push(&self, token: Option<u64>, stanza: Vec<u8>) {

@@ -163,6 +163,9 @@ impl Accounts {
                 None => return say(waiter, Text::ErrJgwFull),
             },
         };
+        if !needs_stream {
+            login.stay_online();
+        }
         let (now, patience) = (clock::now(), worker.shared.config.script.deadline * 9 / 10);
         let (waiter, patience) = match (order.promise, &order.message, &worker.bridge) {
             (Promise::Queued, Some(_), Some(bridge)) => {
@@ -182,9 +185,12 @@ impl Accounts {
             (Promise::HandedOver | Promise::Delivered, ..) => (Waiter::Script(waiter), patience),
         };
         let AccountOrder { wish, address, message, .. } = order;
-        let waiter = match &message {
-            Some(message) => login.expect(&message.id, waiter),
-            None => waiter,
+        let waiter = match (&message, &worker.bridge) {
+            (Some(message), Some(bridge)) => {
+                bridge.remember_order(&wish, message);
+                login.expect(&message.id, waiter)
+            }
+            _ => waiter,
         };
         login.handle_order(now, Order { wish, address, deadline: now + patience, waiter });
     }
@@ -266,6 +272,7 @@ impl Accounts {
             Err(_) => {}
         }
         for login in logins {
+            login.look_again();
             self.forget(login.sip_id());
         }
         rows.is_err()

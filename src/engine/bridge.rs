@@ -6,19 +6,21 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::delivery::{Arrival, End, Home, Sender, going_down};
 use super::receipts::{Context, MAX_AWAITED};
 use super::rest;
 use super::shared::{Sending, Shared};
-use super::spool::{Failure, Reply as Behind, Spool, tell};
+use super::spool::{Failure, Reply as Behind, Spool, said, tell};
 use super::worker::Worker;
 use crate::clock;
 use crate::gateway::ledger::Outcome;
 use crate::gateway::{
     Awaited, Fate, Handover, Incoming, Mapping, MessageId, OutgoingStanza, OutgoingStanzaMeta,
-    RequestIds, error_from_response, failure_from_error, message_from_stanza, notice_from_error,
+    Recent, RecentBounds, RequestIds, error_from_response, failure_from_error, message_from_stanza,
+    notice_from_error,
 };
 use crate::modules::xmpp::{Config, Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
@@ -27,7 +29,11 @@ use crate::sip::Message;
 use crate::xmpp::backoff::BackoffConfig;
 use crate::xmpp::iq::{Facts, Responder};
 use crate::xmpp::stream::component::ComponentConfig;
-use crate::xmpp::{Condition, Kind as StanzaKind, Stanza};
+use crate::xmpp::{Condition, Jid, Kind as StanzaKind, Stanza};
+
+/// What a worker remembers of the messages of SIP users that were taken for delivered.
+const REMEMBERED: RecentBounds =
+    RecentBounds { requests: 4096, bytes: 4_000_000, time: Duration::from_secs(300) };
 
 /// Whom to tell of a stanza's fate.
 pub(super) enum Waiter {
@@ -51,6 +57,8 @@ pub(crate) struct Bridge {
     /// How messages of accounts are carried, where there are accounts.
     pub(super) jabber: Option<Mapping>,
     pub(super) spool: Spool,
+    /// What was sent a short while ago, whose errors may come late.
+    pub(super) recent: RefCell<Recent>,
     /// Receipts that are awaited, with the requests that they are for.
     pub(super) awaited: RefCell<Awaited<oneshot::Sender<Verdict>, Context>>,
     /// How long a script waits for a fate.
@@ -89,6 +97,7 @@ impl Bridge {
             responder: Responder::new(name),
             started: clock::now(),
             handover: RefCell::new(handover),
+            recent: RefCell::new(Recent::new(REMEMBERED)),
             awaited: RefCell::new(Awaited::new(MAX_AWAITED, shared.config.spool.keep)),
             patience: timeout,
             spool: Spool::new(&shared.config.spool, shared.spool.clone(), &shared.held),
@@ -152,6 +161,7 @@ impl Bridge {
                 let Sending { stanza, request, waiter: Some(waiter), .. } = sending else {
                     return;
                 };
+                self.remember(&stanza.id, &stanza.to, request.clone());
                 if stanza.asks_receipt {
                     // Without room for it the sender goes without a receipt.
                     let id = stanza.id.clone();
@@ -164,6 +174,19 @@ impl Bridge {
                 }
             }
         }
+    }
+
+    /// Remembers a message whose error may come late.
+    pub(super) fn remember(&self, stanza_id: &str, to: &Jid, request: Bytes) {
+        let recipient = to.to_bare().to_string();
+        self.recent.borrow_mut().note(clock::now(), stanza_id, &recipient, request);
+    }
+
+    /// What the message said that an error is about, while that is remembered.
+    pub(super) fn said_before(&self, error: &Stanza) -> Option<String> {
+        let (id, Some(Ok(from))) = (error.id()?, error.from_jid()) else { return None };
+        let request = self.recent.borrow_mut().request(clock::now(), &id, &from)?;
+        Some(said(&Message::parse(request).ok()?))
     }
 
     /// Queues a stanza; gives back whom to tell when there is no room.
@@ -273,7 +296,8 @@ impl Bridge {
             Ok(Incoming::Request(request)) => self.spool_stanza(id, &stanza, *request),
             Ok(Incoming::Error { error, id: about }) => {
                 let about = about.as_deref().and_then(MessageId::of_stanza_id).unwrap_or(id);
-                match notice_from_error(&stanza, &error, ids, &self.gateway.mapping) {
+                let text = self.said_before(&stanza);
+                match notice_from_error(&stanza, &error, text, ids, &self.gateway.mapping) {
                     Ok(notice) => self.spool_notice(MessageId::of_report(about), &notice, None),
                     Err(error) => {
                         tracing::info!(%error, "a failure cannot be told to its SIP user");

@@ -40,6 +40,7 @@ impl Bridge {
         let Sending { stanza, request, waiter, .. } = sending;
         let id = stanza.id.clone();
         let patience = waiter.map(|waiter| (waiter, self.patience));
+        self.remember(&id, &stanza.to, request.clone());
         if let Err(waiter) = self.expect_receipt(id.clone(), &stanza.to, request.into(), patience) {
             return tell(waiter, Verdict::new(503, "The Gateway Is Full"));
         }

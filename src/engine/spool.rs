@@ -33,6 +33,7 @@ use crate::xmpp::{Condition, Stanza, StanzaError};
 pub(crate) use journal::Reply;
 use journal::Step;
 pub(crate) use report::Failure;
+pub(super) use report::said;
 use row::{Change, Kind, Way, What};
 pub use row::{SPOOL, Told};
 
@@ -451,6 +452,7 @@ impl Bridge {
                 match failure {
                     Some(failure) => self.tell_of_failure(id, &load, &failure),
                     None if state == State::Delivered => self.send_receipt(&load),
+                    None if load.kind.what == What::Request => self.remember_load(id, &load),
                     None => {}
                 }
             }

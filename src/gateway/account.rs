@@ -154,6 +154,8 @@ pub struct Account<W> {
     is_active: bool,
     /// Something that is kept elsewhere waits for the stream, so that it is not given up.
     is_awaited: bool,
+    /// The user wants to be offline, or has been silent for too long. What he has written before leaves first.
+    is_leaving: bool,
     actions: VecDeque<Action<W>>,
 }
 
@@ -183,6 +185,7 @@ impl<W> Account<W> {
             quiet_at: None,
             is_active: true,
             is_awaited: false,
+            is_leaving: false,
             actions: VecDeque::new(),
         }
     }
@@ -226,7 +229,7 @@ impl<W> Account<W> {
         }
         match &order.wish {
             Wish::Offline if self.is_on() => {
-                self.go(Some(Text::InfJoffline));
+                self.is_leaving = true;
                 self.actions.push_back(Action::Done(order.waiter));
             }
             Wish::Exit { room } if self.is_on() => {
@@ -272,6 +275,26 @@ impl<W> Account<W> {
         self.stay(now);
         self.is_awaited |= self.link != Link::Ready;
         self.connect();
+    }
+
+    /// The user wants to go, and has not gone yet: see [`leave`](Self::leave).
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving && self.is_on()
+    }
+
+    /// Tells that nothing is kept elsewhere that has still to leave. Who wants to go does now, unless orders of his are
+    /// still open here: each of them ends, by its deadline at the latest.
+    pub fn leave(&mut self) {
+        let is_joining = self.rooms.values().any(|room| room.deadline().is_some());
+        let is_done = self.waiting.is_empty() && self.sent.is_empty() && !is_joining;
+        if self.is_leaving() && is_done {
+            self.go(Some(Text::InfJoffline));
+        }
+    }
+
+    /// The user wants the stream: if he wanted to go, he does no more.
+    pub fn stay_online(&mut self) {
+        self.is_leaving = false;
     }
 
     /// Takes orders back that are not fulfilled yet, to be given anew.
@@ -350,9 +373,10 @@ impl<W> Account<W> {
             self.quiet_at = None;
             self.tell_activity();
         }
-        let is_over = self.expires.is_some_and(|at| at <= now) && self.waiting.is_empty();
-        if self.is_on() && is_over && !self.is_awaited {
-            self.go(Some(Text::InfJoffline));
+        let is_silent = self.expires.is_some_and(|at| at <= now);
+        if self.is_on() && is_silent && !self.is_awaited {
+            self.expires = None;
+            self.is_leaving = true;
         }
     }
 
@@ -382,6 +406,7 @@ impl<W> Account<W> {
         self.link = Link::Off;
         self.expires = None;
         self.is_awaited = false;
+        self.is_leaving = false;
         for (_, room) in std::mem::take(&mut self.rooms) {
             if let Some(order) = room.into_order() {
                 self.fail(order, Text::ErrJoinJconf);
@@ -439,7 +464,7 @@ impl<W> Account<W> {
                 let room = room.clone();
                 self.exit(&room, order);
             }
-            Wish::Offline => self.go(Some(Text::InfJoffline)),
+            Wish::Offline => self.is_leaving = true,
         }
         None
     }

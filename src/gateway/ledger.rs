@@ -190,6 +190,12 @@ impl<T> Ledger<T> {
         awaited.map(|((_, name), _)| name.clone()).collect()
     }
 
+    /// Has an account messages that have still to leave, or whose fate is open?
+    pub fn has_open(&self, account: &str) -> bool {
+        let lane = self.lanes.get(&(Side::Account, Arc::from(account)));
+        lane.is_some_and(|lane| !lane.waiting.is_empty() || lane.under_way > 0)
+    }
+
     /// The messages that wait for the stream of an account and are stored, in order.
     pub fn waiting_for(&self, account: &str) -> Vec<MessageId> {
         let Some(lane) = self.lanes.get(&(Side::Account, Arc::from(account))) else {

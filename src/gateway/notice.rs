@@ -173,10 +173,12 @@ pub fn receipt_to_sender(
     .build()
 }
 
-/// The same notice for an error stanza that came after its message was forgotten: its addresses say whose it was.
+/// The same notice for an error stanza that came after its message was taken for delivered: its addresses say whose it
+/// was, and `text` what it said, else the error itself does where it has brought that along.
 pub fn notice_from_error(
     stanza: &Stanza,
     error: &StanzaError,
+    text: Option<String>,
     ids: RequestIds<'_>,
     mapping: &Mapping,
 ) -> Result<OutgoingRequest, MessageError> {
@@ -187,7 +189,7 @@ pub fn notice_from_error(
     let recipient = addressing.sip_from_jid(&from, Side::Xmpp).map_err(MessageError::Sender)?;
     let sender = addressing.sip_from_jid(&to, Side::Sip).map_err(MessageError::Recipient)?;
     let failure = failure_from_error(error, &from, mapping);
-    let text = stanza.child_text("body").unwrap_or_default();
+    let text = text.or_else(|| stanza.child_text("body").map(Into::into)).unwrap_or_default();
     notice([&sender, &recipient], &failure.reason, &text, ids, mapping)
 }
 

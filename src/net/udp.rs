@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use ahash::HashMap;
 use bytes::Bytes;
 use socket2::Socket;
-use tokio::net::UdpSocket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::task;
 
 use super::log_limit::LogLimit;
@@ -34,11 +35,12 @@ pub struct UdpPort {
 }
 
 struct Shared {
-    socket: UdpSocket,
+    /// Watched for what comes only: each datagram that leaves makes room, and nobody should wake up for that.
+    socket: AsyncFd<Socket>,
     /// What is sent soon, oldest first.
     waiting: RefCell<VecDeque<(SocketAddr, Bytes)>>,
     sender: RefCell<Sender>,
-    /// What waits will be sent: by a task, as soon as it has its turn, or by the one that receives.
+    /// What waits will be sent: by a task, or by the one that receives.
     is_flushing: Cell<bool>,
     drops: LogLimit,
 }
@@ -47,8 +49,8 @@ impl UdpPort {
     /// One of the sockets of a [`Group`](super::listen::Group).
     pub fn new(socket: Socket) -> io::Result<Self> {
         enlarge_buffers(&socket);
-        let socket = UdpSocket::from_std(socket.into())?;
-        let local = socket.local_addr()?;
+        let local = address_of(&socket)?;
+        let socket = watched(socket, Interest::READABLE)?;
         let shared = Shared {
             socket,
             waiting: RefCell::default(),
@@ -64,14 +66,14 @@ impl UdpPort {
         self.local
     }
 
-    /// Sends, in order, when the task that runs has ended its turn, or as soon as the kernel has room. What is sent in
-    /// one turn leaves together.
+    /// Sends, in order, once the tasks that can run have had their turn, or as soon as the kernel has room. What is sent
+    /// until then leaves together.
     ///
     /// A datagram that cannot be sent is logged and lost, as any datagram may be.
     pub fn send(&self, to: SocketAddr, bytes: Bytes) {
         let shared = &self.shared;
         if !shared.is_flushing.replace(true) {
-            task::spawn_local(Rc::clone(shared).flush());
+            task::spawn_local(Rc::clone(shared).flush_soon());
         }
         let mut waiting = shared.waiting.borrow_mut();
         if waiting.len() < WAITING {
@@ -117,10 +119,16 @@ impl Shared {
         }
     }
 
+    /// Sends what waits once all tasks have had their turn: many scripts may hear at once what they have waited for.
+    async fn flush_soon(self: Rc<Self>) {
+        task::yield_now().await;
+        self.flush().await;
+    }
+
     /// Sends what waits, in order, whenever the kernel has room.
     async fn flush(self: Rc<Self>) {
         while !self.send_waiting() {
-            if let Err(error) = self.socket.writable().await {
+            if let Err(error) = self.writable().await {
                 tracing::debug!(%error, "socket not writable");
                 self.waiting.borrow_mut().clear();
             }
@@ -128,11 +136,17 @@ impl Shared {
         self.is_flushing.set(false);
     }
 
+    /// Waits until the kernel has room.
+    async fn writable(&self) -> io::Result<()> {
+        let same = self.socket.get_ref().try_clone()?;
+        watched(same, Interest::WRITABLE)?.writable().await.map(drop)
+    }
+
     /// Sends what waits; false when the kernel has no room for all.
     fn send_waiting(&self) -> bool {
         let mut waiting = self.waiting.borrow_mut();
         while let Some((first, _)) = waiting.front() {
-            let sent = match self.sender.borrow_mut().send(&self.socket, waiting.iter()) {
+            let sent = match self.sender.borrow_mut().send(self.socket.get_ref(), waiting.iter()) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => {
@@ -144,6 +158,20 @@ impl Shared {
         }
         true
     }
+}
+
+/// A socket that the runtime watches for one thing; tokio's own type is watched for all.
+#[expect(unsafe_code, reason = "tokio takes a watched descriptor on trust; see the proof")]
+fn watched(socket: Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: a `Socket` owns its descriptor, which stays open and the same until it is dropped, and the `AsyncFd` owns
+    // the socket and gives it out by shared reference only.
+    unsafe { AsyncFd::register_with_interest(socket, interest) }.map_err(Into::into)
+}
+
+/// Where a socket is bound.
+fn address_of(socket: &Socket) -> io::Result<SocketAddr> {
+    let address = socket.local_addr()?.as_socket();
+    address.ok_or_else(|| io::Error::other("it has no address of the Internet"))
 }
 
 /// The system may allow less; then it is less.

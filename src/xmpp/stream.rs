@@ -13,6 +13,9 @@ pub use component::Component;
 pub use header::StreamHeader;
 
 #[cfg(test)]
+mod ladder;
+
+#[cfg(test)]
 pub(crate) mod test_clock {
     use std::time::Instant;
 

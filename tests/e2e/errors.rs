@@ -43,6 +43,31 @@ fn an_error_after_the_reply_returns_as_a_message(peer: Peer) {
     sipjab.terminate();
 }
 
+/// The recipient's device returns what its server has taken: the notice names the message all the same.
+#[test]
+fn an_error_long_after_the_reply_names_the_message() {
+    for reply in ["handed_over", "queued"] {
+        let server = Peer::Prosody.start();
+        let mut agent = Agent::bind();
+        let setup = Setup::gateway(server.component_port).reply(reply).outbound_proxy(agent.local);
+        let sipjab = Sipjab::start_connected(&setup);
+        let mut alice = Client::login(&server, "alice");
+        let message = Outgoing::new(PHONE, "sip:alice@xmpp.example", "are you there?");
+        let answer = agent.ask(&message, sipjab.udp);
+        assert!((200..300).contains(&answer.status()), "{}", answer.start);
+        let arrived = alice.next_message();
+        let (id, to) = (arrived.attribute("id"), arrived.attribute("from"));
+        alice.send(&format!(
+            "<message to='{to}' id='{id}' type='error'><error type='cancel'>\
+             <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        ));
+        let notice = agent.serve(200, "OK", PATIENCE).expect("a MESSAGE about the failure");
+        assert!(notice.header("From").contains("alice@xmpp.example"), "{}", notice.header("From"));
+        assert!(notice.text().ends_with("\n> are you there?"), "{reply}: {}", notice.text());
+        sipjab.terminate();
+    }
+}
+
 each_peer!(a_sip_failure_becomes_a_stanza_error);
 fn a_sip_failure_becomes_a_stanza_error(peer: Peer) {
     let server = peer.start();

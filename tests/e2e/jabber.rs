@@ -68,6 +68,23 @@ pub(crate) fn say(phone: &mut Agent, from: &str, to: &str, text: &str, sipjab: &
     phone.ask(&Outgoing::new(&sip_id(from), to, text), sipjab.udp)
 }
 
+/// Alice says `words` to Bob until the status is this one.
+pub(crate) fn until_status(phone: &mut Agent, words: &str, status: u16, sipjab: &Sipjab) {
+    until(phone, "alice", words, status, sipjab);
+}
+
+/// `user` says `words` until the status is this one.
+pub(crate) fn until(phone: &mut Agent, user: &str, words: &str, status: u16, sipjab: &Sipjab) {
+    let deadline = Instant::now() + 3 * PATIENCE;
+    loop {
+        let answer = say(phone, user, &jabber("bob"), words, sipjab);
+        if answer.status() == status {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{} instead of {status}", answer.start);
+    }
+}
+
 pub(crate) fn hears(phone: &mut Agent) -> Message {
     phone.serve(200, "OK", PATIENCE).expect("a MESSAGE for the phone")
 }
@@ -154,10 +171,7 @@ fn a_server_that_is_killed_is_found_again() {
     assert_eq!((answer.status(), answer.reason()), (504, "The Jabber Server Cannot Be Reached"));
     server.start(Peer::Prosody);
     let mut bob = Client::login(&server, "bob");
-    let deadline = Instant::now() + 3 * PATIENCE;
-    while say(&mut phone, "alice", &jabber("bob"), "hello", &sipjab).status() != 200 {
-        assert!(Instant::now() < deadline, "the account does not come back");
-    }
+    until_status(&mut phone, "hello", 200, &sipjab);
     assert_eq!(bob.next_message().child_text("body"), Some("hello"));
     bob.message(&format!("alice@{DOMAIN}"), "back");
     assert_eq!(hears(&mut phone).text(), "back");

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::jabber::{SCRIPT, hears, jabber, parameters, register, row, say, sip_id, stage};
 use crate::line::Line;
-use crate::mariadb::Mariadb;
 use crate::peer::{DOMAIN, Peer, SECRET, XmppServer};
 use crate::process::PATIENCE;
 use crate::sip::{Message, Outgoing};
@@ -49,18 +48,6 @@ fn bob_hears(bob: &mut Client, texts: &[String]) {
     }
 }
 
-/// Says `words` until the status is this one.
-fn until_status(phone: &mut Agent, words: &str, status: u16, sipjab: &Sipjab) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let answer = say(phone, "alice", &jabber("bob"), words, sipjab);
-        if answer.status() == status {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{} instead of {status}", answer.start);
-    }
-}
-
 #[test]
 fn messages_for_an_account_that_is_connecting_wait_and_outlive_a_restart() {
     let (mut server, sipjab) = keeping_stage(QUEUED);
@@ -76,6 +63,50 @@ fn messages_for_an_account_that_is_connecting_wait_and_outlive_a_restart() {
     let text = "one more".to_owned();
     queue(&mut phone, &text, &sipjab);
     bob_hears(&mut bob, &[text]);
+    sipjab.terminate();
+}
+
+const OFFLINE: &str = "INFO: Your are now offline";
+
+/// What he wrote before still leaves, and he is offline after that.
+#[test]
+fn who_goes_offline_while_the_server_is_away_loses_nothing() {
+    let (mut server, sipjab) = keeping_stage(QUEUED);
+    let mut phone = Agent::bind();
+    register(&mut phone, "alice", &sipjab);
+    queue(&mut phone, "before", &sipjab);
+    let mut bob = Client::login(&server, "bob");
+    bob_hears(&mut bob, &["before".to_owned()]);
+    server.stop();
+    let texts: Vec<_> = (0..200).map(|number| format!("number {number}")).collect();
+    texts.iter().for_each(|text| queue(&mut phone, text, &sipjab));
+    queue(&mut phone, ":off", &sipjab);
+    server.start(Peer::Prosody);
+    let mut bob = Client::login(&server, "bob");
+    bob_hears(&mut bob, &texts);
+    let told = hears(&mut phone).text();
+    assert!(told.starts_with(OFFLINE), "{told}");
+    // What comes now waits at the server.
+    write(&mut bob, "too late");
+    assert!(phone.serve(200, "OK", Duration::from_secs(3)).is_none(), "online again");
+    queue(&mut phone, ":on", &sipjab);
+    assert_eq!(hears(&mut phone).text(), "too late");
+    sipjab.terminate();
+}
+
+#[test]
+fn who_writes_and_goes_offline_at_once_loses_nothing_and_hears_of_no_doubt() {
+    let (server, sipjab) = keeping_stage(QUEUED);
+    let (mut phone, mut bob) = (Agent::bind(), Client::login(&server, "bob"));
+    register(&mut phone, "alice", &sipjab);
+    for round in 0..5 {
+        let texts: Vec<_> = (0..20).map(|number| format!("{round}-{number}")).collect();
+        texts.iter().for_each(|text| queue(&mut phone, text, &sipjab));
+        queue(&mut phone, ":off", &sipjab);
+        let told = hears(&mut phone).text();
+        assert!(told.starts_with(OFFLINE), "{told}");
+        bob_hears(&mut bob, &texts);
+    }
     sipjab.terminate();
 }
 
@@ -248,35 +279,6 @@ fn a_slow_server_gets_everything_in_order() {
 }
 
 #[test]
-fn accounts_outlive_a_database_that_is_away_and_take_messages_again() {
-    let mut database = Mariadb::running();
-    let server = Peer::Prosody.start();
-    let store = format!("url = \"{}\"\ntimeout = \"500ms\"\n", database.url());
-    let tables = parameters(server.client_port) + QUEUED;
-    let sipjab = Sipjab::start(&Setup::script(SCRIPT).with(&tables).store(&store));
-    database.sql(&row("alice", SECRET));
-    let mut phone = Agent::bind();
-    register(&mut phone, "alice", &sipjab);
-    let mut bob = Client::login(&server, "bob");
-    queue(&mut phone, "hello", &sipjab);
-    bob_hears(&mut bob, &["hello".to_owned()]);
-    let mark = sipjab.process.mark();
-    database.stop();
-    until_status(&mut phone, "refused", 503, &sipjab);
-    write(&mut bob, "refused");
-    assert_eq!(bob.next_message().condition(), Some("resource-constraint"));
-    // Longer than rows are left alone: who is online stays so.
-    assert!(sipjab.logs(mark, "accounts are not looked at", PATIENCE).is_some());
-    database.start();
-    until_status(&mut phone, "accepted", 202, &sipjab);
-    bob_hears(&mut bob, &["accepted".to_owned()]);
-    write(&mut bob, "welcome back");
-    assert_eq!(hears(&mut phone).text(), "welcome back");
-    assert!(!sipjab.process.lines().iter().any(|line| line.contains("stream is over")));
-    sipjab.terminate();
-}
-
-#[test]
 fn rows_that_make_no_sense_hurt_nobody_else() {
     let (server, sipjab) = stage(&[("alice", SECRET)], "always_online = true\n");
     for (sip_id, jab_id, password) in [
@@ -346,7 +348,7 @@ fn an_unknown_recipient_is_the_final_reply() {
     write(&mut bob, "the end");
     assert_eq!(hears(&mut phone).text(), "the end");
 
-    // An error that comes late says whose it is, though not for what.
+    // An error that comes late says whose it is, and for what.
     assert_eq!(say(&mut phone, "alice", &jabber("bob"), "hello", &sipjab).status(), 200);
     let arrived = bob.next_message();
     let (id, to) = (arrived.attribute("id"), arrived.attribute("from"));
@@ -355,7 +357,7 @@ fn an_unknown_recipient_is_the_final_reply() {
          <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
     ));
     let told = hears(&mut phone);
-    assert_eq!(told.text(), ERROR);
+    assert_eq!(told.text(), ERROR.to_owned() + "hello");
     assert!(told.header("From").contains(&jabber("bob")), "{:?}", told.headers);
     sipjab.terminate();
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::certificates::Authority;
-use crate::jabber::{SCRIPT, hears, jabber, parameters, register, row, say, sip_id, stage};
+use crate::jabber::{
+    SCRIPT, hears, jabber, parameters, register, row, say, sip_id, stage, until, until_status,
+};
 use crate::line::Line;
 use crate::mariadb::Mariadb;
 use crate::peer::{DOMAIN, Peer, SECRET, XmppServer};
@@ -64,6 +66,18 @@ fn users_are_managed_from_the_command_line() {
     assert_eq!(run(&["add", "alice@sip.example", "alice"], "secret\n"), (0, String::new()));
     let (code, said) = run(&["add", "alice@sip.example", "bob"], "secret\n");
     assert_eq!((code, &*said), (1, "sipjab: sip:alice@sip.example has an account already\n"));
+    let wrong = "sip:dan@sip.example,dan,secret\nsip:eve@sip.example,eve,\n";
+    for (arguments, input, said) in [
+        (&["add", "dan@sip.example", "a@b@c"][..], "secret\n", "`a@b@c` is no Jabber account"),
+        (&["add", "dan@sip.example", "dan"], "\n", "no password was given on standard input"),
+        (&["import", "-"], wrong, "line 2: the password is empty"),
+    ] {
+        let (code, heard) = run(arguments, input);
+        assert!(code == 1 && heard.contains(said), "{heard}");
+    }
+    // The scheme may be left out, by who asks for a user, too.
+    assert_eq!(run(&["show", "dan@sip.example"], "").0, 1);
+    assert_eq!(run(&["show", "alice@sip.example"], "").0, 0);
     let rows = "sip_id,jab_id,password\nsip:bob@sip.example,bob,secret\nsip:carol@sip.example,carol,\"wro,ng\"\n";
     assert_eq!(run(&["import", "-"], rows), (0, "2 users added\n".to_owned()));
     let (code, said) = run(&["list"], "");
@@ -125,8 +139,9 @@ fn rfc9266_a_login_is_bound_to_its_tls_connection() {
         let sipjab = Sipjab::start(&setup);
         sipjab.sql(&row("alice", SECRET));
         let status = say(&mut Agent::bind(), "alice", &jabber("bob"), ":on", &sipjab).status();
-        let said = server.lines();
-        let mechanism = said.iter().find_map(|line| line.split_once("logged in with "));
+        // The server may write it down after it has told us.
+        let said = (status == 200).then(|| server.wait_for("logged in with "));
+        let mechanism = said.as_deref().and_then(|line| line.split_once("logged in with "));
         (status, mechanism.map(|(_, name)| name.to_owned()))
     };
     assert_eq!(login(true), (200, Some("SCRAM-SHA-256-PLUS tls-exporter".to_owned())));
@@ -165,10 +180,7 @@ fn no_more_accounts_are_open_than_may_be() {
     let answer = say(&mut phone, "bob", &jabber("alice"), ":on", &sipjab);
     assert_eq!((answer.status(), answer.reason()), (503, "The Gateway Is Full"));
     assert_eq!(say(&mut phone, "alice", &jabber("bob"), ":off", &sipjab).status(), 200);
-    let deadline = Instant::now() + PATIENCE;
-    while say(&mut phone, "bob", &jabber("alice"), ":on", &sipjab).status() != 200 {
-        assert!(Instant::now() < deadline, "the place is not free again");
-    }
+    until(&mut phone, "bob", ":on", 200, &sipjab);
 }
 
 #[test]
@@ -198,10 +210,7 @@ fn a_server_that_is_away_at_the_start_is_waited_for() {
     register(&mut phone, "alice", &sipjab);
     server.start(Peer::Prosody);
     let mut bob = Client::login(&server, "bob");
-    let deadline = Instant::now() + 3 * PATIENCE;
-    while say(&mut phone, "alice", &jabber("bob"), "hello", &sipjab).status() != 200 {
-        assert!(Instant::now() < deadline, "the account does not come online");
-    }
+    until_status(&mut phone, "hello", 200, &sipjab);
     assert_eq!(bob.next_message().child_text("body"), Some("hello"));
 }
 

@@ -45,6 +45,7 @@ mod guards;
 mod iq;
 mod jabber;
 mod jabber_crowd;
+mod jabber_database;
 mod jabber_kept;
 mod jabber_users;
 mod kept;

@@ -142,9 +142,9 @@ impl XmppServer {
         prosody::add_account(self, user, SECRET);
     }
 
-    /// What the server has said.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.processes.iter().flat_map(Process::lines).collect()
+    /// The first line with `words` in it that the server says, waited for.
+    pub(crate) fn wait_for(&self, words: &str) -> String {
+        self.processes.first().expect("the server runs").wait_for(words)
     }
 
     /// Kills the server; its ports and data stay reserved.

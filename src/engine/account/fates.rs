@@ -114,7 +114,9 @@ impl Login {
             && is_ours
             && !has_text
         {
-            self.say(&error_words(&error), &address);
+            let text = self.bridge(|bridge| bridge.said_before(stanza)).flatten();
+            let words = error_words(&error) + text.as_deref().unwrap_or_default();
+            self.say(&words, &address);
             return true;
         }
         false

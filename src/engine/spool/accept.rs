@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -19,6 +20,9 @@ use crate::gateway::{MessageId, OutgoingRequest, asks_receipt};
 use crate::script::router::Verdict;
 use crate::sip::Message;
 use crate::xmpp::{Condition, Stanza, StanzaError};
+
+/// How long a report is kept at least: whoever shall hear that a message was too old, may be away for a while himself.
+const REPORTS: Duration = Duration::from_secs(600);
 
 /// A message that may be accepted.
 pub(super) struct Offered<'a> {
@@ -59,12 +63,16 @@ impl Spool {
         let asks = |made: &Made| matches!(made, Made::Request(made) if asks_receipt(&made.1));
         let may_ask_receipt = made.as_ref().is_none_or(asks);
         let (name, message) = (lane.clone(), bytes.clone());
+        let expire = match kind.is_report() {
+            true => self.config.expire.max(REPORTS),
+            false => self.config.expire,
+        };
         let load = Load { kind, lane: name, bytes, made, may_ask_receipt, waiters: Vec::new() };
         let entry = Entry {
             id,
             side: kind.side(),
             lane: lane.clone(),
-            expires: clock::now() + self.config.expire,
+            expires: clock::now() + expire,
             size: message.len(),
             is_report: kind.is_report(),
             is_held,
@@ -82,7 +90,7 @@ impl Spool {
         }
         let (state, attempts) = if starts { (State::Sending, 1) } else { (State::Accepted, 0) };
         let accepted = millis(clock::unix_time());
-        let expires = accepted + millis(self.config.expire);
+        let expires = accepted + millis(expire);
         let (sender, recipient) = (sender.into_owned(), recipient.into_owned());
         let row =
             Row { id, kind, lane, state, attempts, accepted, expires, sender, recipient, message };
@@ -116,17 +124,11 @@ impl Bridge {
         }
         let lane = Arc::from(bare(stanza.to.as_str()));
         let made = Some(Made::Stanza(stanza));
-        // Only what is written names them.
-        let request = match self.spool.is_durable() || id.is_none() {
-            true => Message::parse(bytes.clone()).ok(),
-            false => None,
-        };
-        let offered = match (&request, id) {
-            (Some(request), id) => {
-                Offered::request(id.unwrap_or_else(|| MessageId::of_request(request)), request)
-            }
-            (None, Some(id)) => Offered::new(id, Kind::component(What::Request)),
-            (None, None) => return tell(waiter, not_kept("The Message Is Unreadable")),
+        // Only what is written names its ends.
+        let request = self.spool.is_durable().then(|| Message::parse(bytes.clone()));
+        let offered = match &request {
+            Some(Ok(request)) => Offered::request(id, request),
+            _ => Offered::new(id, Kind::component(What::Request)),
         };
         let is_held = waiter.is_none();
         self.accept_offered(Offered { lane, bytes, made, is_held, ..offered }, waiter);

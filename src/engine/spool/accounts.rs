@@ -23,7 +23,7 @@ use crate::gateway::{
     notice_to_sender, request_between, stanza_to, text_message,
 };
 use crate::modules::jabber::Profile;
-use crate::script::router::{AccountOrder, Verdict};
+use crate::script::router::{AccountOrder, OrderedMessage, Verdict};
 use crate::sip::Message;
 use crate::xmpp::{Condition, Jid, Stanza, StanzaError, jid};
 
@@ -309,6 +309,11 @@ impl Bridge {
         }
     }
 
+    /// Has an account messages that have still to leave, or whose fate is open?
+    pub(in crate::engine) fn has_open(&self, account: &str) -> bool {
+        self.spool.ledger.borrow().has_open(account)
+    }
+
     /// Opens the streams of all accounts that messages wait for.
     pub(in crate::engine) fn open_streams(&self) {
         let awaited = self.spool.ledger.borrow().awaited_streams();
@@ -360,6 +365,13 @@ impl Bridge {
         let failure = Failure::of_account(failure.code, &failure.reason, error_words(error));
         self.conclude(id, Outcome::Failed, Some(failure));
         true
+    }
+
+    /// Remembers a message of an account whose error may come late.
+    pub(in crate::engine) fn remember_order(&self, wish: &Wish, message: &OrderedMessage) {
+        if let Wish::Send { to, .. } | Wish::Say { room: to, .. } = wish {
+            self.remember(&message.id, to, message.request.to_bytes());
+        }
     }
 
     /// Is a message from an account known by the id of its stanza?

@@ -9,14 +9,14 @@ use crate::clock;
 use crate::engine::bridge::Bridge;
 use crate::engine::delivery::Home;
 use crate::gateway::{
-    Asked, Content, Disposition, MessageId, OutgoingRequest, Received, RequestIds, Text,
+    Asked, Content, Disposition, MessageId, OutgoingRequest, Received, RequestIds, Text, Written,
     error_from_response, notice_to_sender, receipt_for,
 };
 use crate::sip::Message;
 use crate::xmpp::{Condition, StanzaError};
 
 /// What a message says.
-pub(super) fn said(request: &Message) -> String {
+pub(in crate::engine) fn said(request: &Message) -> String {
     let content = Content::parse(request.body(), request.content_type().as_deref(), None);
     content.map(|content| content.text).unwrap_or_default()
 }
@@ -88,6 +88,20 @@ impl Failure {
 }
 
 impl Bridge {
+    /// Remembers a message of a SIP user that was handed over: its error may come late.
+    pub(super) fn remember_load(&self, id: MessageId, load: &Load) {
+        let (id, now) = (id.to_string(), clock::now());
+        let mut recent = self.recent.borrow_mut();
+        match load.kind.way {
+            Way::Component => recent.note(now, &id, &load.lane, load.bytes.clone()),
+            Way::Account => {
+                if let Some(Written { to, request, .. }) = Written::read(&load.bytes) {
+                    recent.note(now, &id, &to, request);
+                }
+            }
+        }
+    }
+
     /// Tells the sender of a message that it failed.
     pub(super) fn tell_of_failure(&self, id: MessageId, load: &Load, failure: &Failure) {
         let is_told = match (load.kind.what, load.kind.way) {

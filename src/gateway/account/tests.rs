@@ -90,7 +90,9 @@ impl Play {
         self.note("time".into())
     }
 
+    /// Nothing is kept elsewhere.
     fn note(&mut self, cause: String) -> &mut Self {
+        self.account.leave();
         let mut line = format!("{} s {cause}", (self.now - self.start).as_secs());
         while let Some(action) = self.account.poll_action() {
             line += &match action {
@@ -254,9 +256,9 @@ fn who_is_not_online_cannot_go() {
     let mut play = Play::joined();
     play.wants("off", Wish::Offline, "");
     play.reads(
-        "0 s order off
+        "0 s order off done(off)
          --> <presence to='chatting@conference.x.com/bob' type='unavailable'/>
-         --> <presence type='unavailable'/> disconnect notice(InfJoffline ) done(off)",
+         --> <presence type='unavailable'/> disconnect notice(InfJoffline )",
     );
 }
 
@@ -426,4 +428,61 @@ fn who_asks_for_presence_gets_it_as_in_ser_and_questions_are_left() {
         "0 s presence taken --> <presence type='subscribed' to='al@y.com'/>
          0 s iq left",
     );
+}
+
+/// What was written before the user said that he goes is not left behind.
+#[test]
+fn who_goes_offline_goes_when_all_is_written_that_he_wrote_before() {
+    let mut play = Play::online();
+    play.writes("a", "al@y.com").wants("off", Wish::Offline, "");
+    play.account.handle_acked(1);
+    play.at(1).note("acked".into());
+    play.reads(
+        "
+        0 s order a     --> <message to='al@y.com'/>#1
+        0 s order off   done(off)
+        1 s acked       done(a) --> <presence type='unavailable'/> disconnect notice(InfJoffline )
+        ",
+    );
+}
+
+#[test]
+fn what_waits_for_a_server_that_is_away_is_written_before_its_user_goes() {
+    let mut play = Play::online();
+    play.account.handle_broken();
+    play.writes("a", "al@y.com").wants("off", Wish::Offline, "").at(60).ready(false);
+    play.account.handle_acked(1);
+    play.at(61).note("acked".into());
+    play.reads(
+        "
+        0 s order a
+        0 s order off   done(off)
+        60 s ready      --> <message to='al@y.com'/>#1
+        61 s acked      done(a) --> <presence type='unavailable'/> disconnect notice(InfJoffline )
+        ",
+    );
+}
+
+#[test]
+fn what_waits_in_vain_is_told_before_its_user_goes() {
+    let mut play = Play::online();
+    play.account.handle_broken();
+    play.writes("a", "al@y.com").wants("off", Wish::Offline, "").at(90).waits();
+    play.reads(
+        "
+        0 s order a
+        0 s order off   done(off)
+        90 s time       failed(a ErrNoJsrv sip:there) disconnect notice(InfJoffline )
+        ",
+    );
+}
+
+#[test]
+fn who_changes_his_mind_stays() {
+    let mut play = Play::online();
+    play.writes("a", "al@y.com").wants("off", Wish::Offline, "");
+    play.account.stay_online();
+    play.account.handle_acked(1);
+    play.note("acked".into());
+    assert!(play.account.is_on());
 }

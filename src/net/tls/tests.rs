@@ -342,7 +342,7 @@ fn what_is_wrong_with_a_file_is_said() {
         (with("false.pem", "b.example.pem"), "false.pem", "not an X.509 certificate"),
         (expired, "old.pem", "has expired"),
         (with("b.example.pem", "ca.pem"), "ca.pem", "no PEM private key"),
-        (with("b.example.pem", "c.example.pem"), "c.example.pem", "and its key"),
+        (with("b.example.pem", "c.example.pem"), "c.example.pem", "not that of the certificate"),
     ] {
         let settings = authority.server(files);
         let error = Tls::load(settings, clock::unix_time()).unwrap_err().to_string();

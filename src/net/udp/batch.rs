@@ -7,8 +7,9 @@ use std::os::fd::AsRawFd;
 use bytes::Bytes;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
 use smallvec::SmallVec;
+use socket2::Socket;
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 
 /// The largest datagram there is.
 const DATAGRAM: usize = 64 << 10;
@@ -32,11 +33,11 @@ impl Receiver {
     /// Hands over what has come, and says whether there may be more.
     pub(super) fn receive(
         &mut self,
-        socket: &UdpSocket,
+        socket: &AsyncFd<Socket>,
         mut on_datagram: impl FnMut(Bytes, SocketAddr),
     ) -> io::Result<bool> {
         let mut lengths = SmallVec::<[(usize, Option<SocketAddr>); BATCH]>::new();
-        let taken = socket.try_io(Interest::READABLE, || {
+        let taken = socket.try_io(Interest::READABLE, |_| {
             let mut slices: Vec<_> =
                 self.buffer.chunks_mut(ROOM).map(|chunk| [IoSliceMut::new(chunk)]).collect();
             let flags = MsgFlags::MSG_DONTWAIT;
@@ -74,7 +75,7 @@ impl Sender {
     /// The kernel has no room (`WouldBlock`), or the first datagram cannot be sent.
     pub(super) fn send<'a>(
         &mut self,
-        socket: &UdpSocket,
+        socket: &Socket,
         datagrams: impl Iterator<Item = &'a (SocketAddr, Bytes)>,
     ) -> io::Result<usize> {
         let (mut addresses, mut slices) = (Vec::new(), Vec::new());
@@ -82,11 +83,8 @@ impl Sender {
             addresses.push(Some(SockaddrStorage::from(*to)));
             slices.push([IoSlice::new(bytes)]);
         }
-        socket.try_io(Interest::WRITABLE, || {
-            let flags = MsgFlags::MSG_DONTWAIT;
-            let fd = socket.as_raw_fd();
-            Ok(sendmmsg(fd, &mut self.0, &slices, &addresses, [], flags)?.count())
-        })
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        Ok(sendmmsg(fd, &mut self.0, &slices, &addresses, [], flags)?.count())
     }
 }
 

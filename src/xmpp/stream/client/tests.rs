@@ -1,5 +1,5 @@
 use super::*;
-use crate::xmpp::stream::test_clock::start_of_time;
+use crate::xmpp::stream::ladder::{self, Rungs};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' version='1.0' \
     xmlns:stream='http://etherx.jabber.org/streams' from='xmpp.example' id='s1'>";
@@ -32,29 +32,85 @@ fn error(condition: &str) -> String {
     )
 }
 
-/// A client against a scripted server, written down as it goes.
-struct Ladder {
-    client: Client,
-    start: Instant,
-    now: Instant,
-    lines: Vec<String>,
-    /// All that was sent.
-    sent: String,
+/// A client against a scripted server.
+type Ladder = ladder::Ladder<Client>;
+
+impl Rungs for Client {
+    fn hear(&mut self, now: Instant, bytes: &[u8]) {
+        self.handle_bytes(now, bytes);
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.close(now);
+    }
+
+    fn lose(&mut self) {
+        self.handle_closed();
+    }
+
+    fn wake(&mut self, now: Instant) {
+        self.handle_timeout(now);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
+
+    fn said(&mut self) -> Option<Vec<u8>> {
+        self.poll_transmit()
+    }
+
+    fn reported(&mut self) -> Option<String> {
+        Some(match self.poll_event()? {
+            Event::StartTls => "StartTls".into(),
+            Event::Derive(_) => "Derive".into(),
+            Event::Ready { jid, is_resumed: false } => format!("Ready {jid}"),
+            Event::Ready { .. } => "Resumed".into(),
+            Event::Stanza(stanza) => format!("Stanza {}", stanza.name()),
+            Event::AckAsked(count) => format!("AckAsked {count}"),
+            Event::Acked(token) => format!("Acked {token}"),
+            Event::Lost(token) => format!("Lost {token}"),
+            Event::Refused(refusal) => format!("Refused {refusal}"),
+            Event::Closed(reason) => format!("Closed {reason}"),
+        })
+    }
+
+    /// The names of the outermost elements in `bytes`.
+    fn describe(bytes: &[u8]) -> String {
+        let text = String::from_utf8_lossy(bytes);
+        let (mut names, mut depth) = (Vec::new(), 0_i32);
+        for tag in text.split('<').skip(1).filter(|tag| !tag.starts_with('?')) {
+            let name = tag.split([' ', '>', '/']).next().unwrap_or_default();
+            if name == "stream:stream" {
+                names.push(name.to_owned());
+            } else if let Some(closing) = tag.strip_prefix('/') {
+                depth -= 1;
+                if closing.starts_with("stream:stream") {
+                    depth = 0;
+                    names.push("/stream:stream".into());
+                }
+            } else {
+                if depth == 0 {
+                    names.push(name.to_owned());
+                }
+                depth += i32::from(!tag.split('>').next().unwrap_or_default().ends_with('/'));
+            }
+        }
+        if names.is_empty() { "bytes".into() } else { names.join(",") }
+    }
 }
 
 impl Ladder {
     fn resuming(resumption: Option<Resumption>, change: impl FnOnce(&mut ClientConfig)) -> Self {
-        let start = start_of_time();
         let mut config = ClientConfig::new("alice", "xmpp.example", "secret");
         config.security = Security::WhereOffered;
         change(&mut config);
-        let client = Client::new(config, resumption, start);
-        Self { client, start, now: start, lines: Vec::new(), sent: String::new() }
+        Self::of(|start| Client::new(config, resumption, start))
     }
 
     fn new(change: impl FnOnce(&mut ClientConfig)) -> Self {
         let mut ladder = Self::resuming(None, change);
-        ladder.client.start(ladder.now);
+        ladder.stream.start(ladder.now);
         ladder.note("connected".into());
         ladder
     }
@@ -62,8 +118,8 @@ impl Ladder {
     /// Authenticated by PLAIN on a connection that had TLS before; `offered` comes next.
     fn authenticated(resumption: Option<Resumption>, offered: &str) -> Self {
         let mut ladder = Self::resuming(resumption, |_| ());
-        ladder.client.handle_tls(ladder.now, None);
-        ladder.client.start(ladder.now);
+        ladder.stream.handle_tls(ladder.now, None);
+        ladder.stream.start(ladder.now);
         ladder.hears(HEADER).hears(features(&mechanisms("PLAIN"))).hears(SUCCESS).hears(HEADER);
         ladder.hears(features(offered));
         ladder
@@ -76,107 +132,22 @@ impl Ladder {
         if offered.contains(SM) {
             ladder.hears(ENABLED);
         }
-        assert!(ladder.client.is_ready());
+        assert!(ladder.stream.is_ready());
         ladder.lines.clear();
         ladder.sent.clear();
         ladder
     }
 
-    fn at(&mut self, millis: u64) -> &mut Self {
-        self.now = self.start + Duration::from_millis(millis);
-        self
-    }
-
-    fn hears(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.client.handle_bytes(self.now, bytes.as_ref());
-        self.note(format!("<-- {}", describe(bytes.as_ref())))
-    }
-
     fn sends(&mut self, token: u64) -> &mut Self {
         let stanza = format!("<message id='{token}'/>");
-        self.client.send(Some(token), stanza.into_bytes()).unwrap();
+        self.stream.send(Some(token), stanza.into_bytes()).unwrap();
         self.note(format!("send {token}"))
     }
 
     fn makes_tls(&mut self) -> &mut Self {
-        self.client.handle_tls(self.now, Some([7; 32]));
+        self.stream.handle_tls(self.now, Some([7; 32]));
         self.note("TLS".into())
     }
-
-    fn loses_the_connection(&mut self) -> &mut Self {
-        self.client.handle_closed();
-        self.note("<-- EOF".into())
-    }
-
-    /// Lets time pass until the stream has nothing to wait for, or until `millis`.
-    fn waits(&mut self, millis: u64) -> &mut Self {
-        let until = self.start + Duration::from_millis(millis);
-        while let Some(due) = self.client.poll_timeout().filter(|due| *due <= until) {
-            self.now = due;
-            self.client.handle_timeout(due);
-            self.note("timeout".into());
-        }
-        self.now = until;
-        self
-    }
-
-    /// Writes down what has just happened and what came of it.
-    fn note(&mut self, cause: String) -> &mut Self {
-        let mut results = vec![cause];
-        while let Some(bytes) = self.client.poll_transmit() {
-            results.push(format!("--> {}", describe(&bytes)));
-            self.sent.push_str(std::str::from_utf8(&bytes).unwrap());
-        }
-        while let Some(event) = self.client.poll_event() {
-            results.push(match event {
-                Event::StartTls => "StartTls".into(),
-                Event::Derive(_) => "Derive".into(),
-                Event::Ready { jid, is_resumed: false } => format!("Ready {jid}"),
-                Event::Ready { .. } => "Resumed".into(),
-                Event::Stanza(stanza) => format!("Stanza {}", stanza.name()),
-                Event::AckAsked(count) => format!("AckAsked {count}"),
-                Event::Acked(token) => format!("Acked {token}"),
-                Event::Lost(token) => format!("Lost {token}"),
-                Event::Refused(refusal) => format!("Refused {refusal}"),
-                Event::Closed(reason) => format!("Closed {reason}"),
-            });
-        }
-        let millis = self.now.duration_since(self.start).as_millis();
-        self.lines.push(format!("{millis} ms {}", results.join(" ")));
-        self
-    }
-
-    #[track_caller]
-    fn reads(&self, expected: &str) {
-        let words =
-            |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
-        let happened = self.lines.join("\n");
-        assert!(words(expected) == words(&happened), "what happened:\n{happened}");
-    }
-}
-
-/// The names of the outermost elements in `bytes`.
-fn describe(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let (mut names, mut depth) = (Vec::new(), 0_i32);
-    for tag in text.split('<').skip(1).filter(|tag| !tag.starts_with('?')) {
-        let name = tag.split([' ', '>', '/']).next().unwrap_or_default();
-        if name == "stream:stream" {
-            names.push(name.to_owned());
-        } else if let Some(closing) = tag.strip_prefix('/') {
-            depth -= 1;
-            if closing.starts_with("stream:stream") {
-                depth = 0;
-                names.push("/stream:stream".into());
-            }
-        } else {
-            if depth == 0 {
-                names.push(name.to_owned());
-            }
-            depth += i32::from(!tag.split('>').next().unwrap_or_default().ends_with('/'));
-        }
-    }
-    if names.is_empty() { "bytes".into() } else { names.join(",") }
 }
 
 #[test]
@@ -216,9 +187,9 @@ fn the_whole_of_scram_with_a_server_that_knows_the_password() {
     let challenge = STANDARD.encode(format!("r={nonce}x,s=QSXCR+Q6sek8bf92,i=4096"));
     let text =
         format!("<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{challenge}</challenge>");
-    ladder.client.handle_bytes(ladder.now, text.as_bytes());
-    let Some(Event::Derive(derivation)) = ladder.client.poll_event() else { panic!("no work") };
-    ladder.client.handle_keys(ladder.now, &derivation.run());
+    ladder.stream.handle_bytes(ladder.now, text.as_bytes());
+    let Some(Event::Derive(derivation)) = ladder.stream.poll_event() else { panic!("no work") };
+    ladder.stream.handle_keys(ladder.now, &derivation.run());
     ladder.note("keys".into());
     // Who does not know the password cannot say what the server must.
     ladder.hears(SUCCESS);
@@ -268,7 +239,7 @@ fn plain_is_not_said_in_clear() {
 fn a_wrong_password_is_a_refusal_and_a_server_in_trouble_is_none() {
     let failure = |condition: &str| {
         let mut ladder = Ladder::new(|_| ());
-        ladder.client.handle_tls(ladder.now, None);
+        ladder.stream.handle_tls(ladder.now, None);
         ladder.hears(HEADER).hears(features(&mechanisms("PLAIN"))).hears(format!(
             "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><{condition}/></failure>"
         ));
@@ -301,7 +272,7 @@ fn a_conflict_ends_a_ready_stream_for_good() {
         "0 ms send 1 --> message
          0 ms <-- stream:error,/stream:stream --> /stream:stream Closed peer reported conflict",
     );
-    assert_eq!(ladder.client.into_resumption().unwrap_err(), [1]);
+    assert_eq!(ladder.stream.into_resumption().unwrap_err(), [1]);
 }
 
 #[test]
@@ -329,9 +300,9 @@ fn acknowledgements_tell_what_the_server_has_taken() {
 #[test]
 fn who_keeps_stanzas_says_when_they_are_taken() {
     let mut ladder = Ladder::ready(SM);
-    Arc::make_mut(&mut ladder.client.config).keeps = true;
+    Arc::make_mut(&mut ladder.stream.config).keeps = true;
     ladder.hears("<message/>").hears("<r xmlns='urn:xmpp:sm:3'/>");
-    ladder.at(10).client.acknowledge(1);
+    ladder.at(10).stream.acknowledge(1);
     ladder.note("taken".into());
     ladder.reads(
         "
@@ -346,7 +317,7 @@ fn who_keeps_stanzas_says_when_they_are_taken() {
 #[test]
 fn who_settles_late_asks_twice() {
     let mut ladder = Ladder::ready(SM);
-    Arc::make_mut(&mut ladder.client.config).settles_late = true;
+    Arc::make_mut(&mut ladder.stream.config).settles_late = true;
     ladder.hears("<a xmlns='urn:xmpp:sm:3' h='3'/>").sends(1);
     ladder.at(10).hears("<a xmlns='urn:xmpp:sm:3' h='4'/>");
     ladder.at(20).hears("<a xmlns='urn:xmpp:sm:3' h='4'/>");
@@ -363,12 +334,12 @@ fn who_settles_late_asks_twice() {
     );
     // A stream that breaks leaves it open; one that is closed in order does not.
     ladder.loses_the_connection();
-    assert_eq!(ladder.client.into_resumption().unwrap().give_up(), [2]);
+    assert_eq!(ladder.stream.into_resumption().unwrap().give_up(), [2]);
     let mut ladder = Ladder::ready(SM);
-    Arc::make_mut(&mut ladder.client.config).settles_late = true;
+    Arc::make_mut(&mut ladder.stream.config).settles_late = true;
     ladder.hears("<a xmlns='urn:xmpp:sm:3' h='3'/>").sends(1);
     ladder.hears("<a xmlns='urn:xmpp:sm:3' h='4'/>");
-    ladder.client.close(ladder.now);
+    ladder.stream.close(ladder.now);
     ladder.note("close".into()).hears(CLOSE).lines.drain(..3);
     ladder.reads(
         "0 ms close --> a,/stream:stream 0 ms <-- /stream:stream Acked 1 Closed closed by us",
@@ -404,7 +375,7 @@ fn without_acknowledgements_a_ping_asks() {
 fn a_stream_that_broke_goes_on_and_sends_again_what_was_not_taken() {
     let mut broken = Ladder::ready(SM);
     broken.sends(1).sends(2).sends(3).hears("<message/>").loses_the_connection();
-    let resumption = broken.client.into_resumption().unwrap();
+    let resumption = broken.stream.into_resumption().unwrap();
     let mut ladder = Ladder::authenticated(Some(resumption), &format!("{BIND}{SM}"));
     assert!(ladder.sent.ends_with("<resume xmlns='urn:xmpp:sm:3' previd='old' h='1'/>"));
     ladder.lines.clear();
@@ -421,7 +392,7 @@ fn a_stream_that_broke_goes_on_and_sends_again_what_was_not_taken() {
 fn a_server_that_has_forgotten_gets_a_new_stream_and_the_fates_are_unknown() {
     let mut broken = Ladder::ready(SM);
     broken.sends(1).sends(2).loses_the_connection();
-    let resumption = broken.client.into_resumption().unwrap();
+    let resumption = broken.stream.into_resumption().unwrap();
     let mut ladder = Ladder::authenticated(Some(resumption), &format!("{BIND}{SM}"));
     ladder.lines.clear();
     ladder.hears("<failed xmlns='urn:xmpp:sm:3' h='4'/>").hears(BOUND).hears(ENABLED);
@@ -436,10 +407,10 @@ fn a_server_that_has_forgotten_gets_a_new_stream_and_the_fates_are_unknown() {
 fn an_attempt_that_fails_early_keeps_the_old_stream() {
     let mut broken = Ladder::ready(SM);
     broken.sends(1).loses_the_connection();
-    let resumption = broken.client.into_resumption().unwrap();
+    let resumption = broken.stream.into_resumption().unwrap();
     let mut ladder = Ladder::resuming(Some(resumption), |_| ());
     ladder.loses_the_connection();
-    assert_eq!(ladder.client.into_resumption().unwrap().give_up(), [1]);
+    assert_eq!(ladder.stream.into_resumption().unwrap().give_up(), [1]);
 }
 
 #[test]
@@ -511,10 +482,10 @@ fn no_resource_is_a_refusal() {
 #[test]
 fn nobody_looks_unless_the_server_wants_to_know() {
     let mut ladder = Ladder::ready("<csi xmlns='urn:xmpp:csi:0'/>");
-    assert!(ladder.client.set_active(false));
+    assert!(ladder.stream.set_active(false));
     ladder.note("inactive".into());
     assert!(ladder.sent.ends_with("<inactive xmlns='urn:xmpp:csi:0'/>"));
-    assert!(!Ladder::ready("").client.set_active(false));
+    assert!(!Ladder::ready("").stream.set_active(false));
 }
 
 /// Whatever way TCP cuts the server's bytes, they mean the same.
@@ -523,7 +494,7 @@ fn single_bytes_mean_the_same() {
     let mut ladder = Ladder::authenticated(None, BIND);
     ladder.lines.clear();
     for byte in format!("{BOUND}<message/>").bytes() {
-        ladder.client.handle_bytes(ladder.now, &[byte]);
+        ladder.stream.handle_bytes(ladder.now, &[byte]);
     }
     ladder.note("<-- all".into());
     ladder.reads("0 ms <-- all --> iq,iq,presence Ready alice@xmpp.example/r Stanza message");
@@ -532,17 +503,17 @@ fn single_bytes_mean_the_same() {
 #[test]
 fn a_stream_that_we_close_cannot_be_resumed() {
     let mut ladder = Ladder::ready(SM);
-    ladder.client.close(ladder.now);
+    ladder.stream.close(ladder.now);
     ladder.note("close".into()).hears(format!("<message/>{CLOSE}"));
     ladder.reads(
         "0 ms close --> a,/stream:stream
          0 ms <-- message,/stream:stream Stanza message Closed closed by us",
     );
-    assert!(ladder.client.into_resumption().is_err());
+    assert!(ladder.stream.into_resumption().is_err());
 }
 
 #[test]
 fn no_password_is_shown() {
     let ladder = Ladder::new(|_| ());
-    assert!(!format!("{:?}", ladder.client).contains("secret"));
+    assert!(!format!("{:?}", ladder.stream).contains("secret"));
 }

@@ -1,119 +1,89 @@
 use super::*;
+use crate::xmpp::stream::ladder::{self, Rungs};
 use crate::xmpp::stream::test_clock::start_of_time;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
     xmlns:stream='http://etherx.jabber.org/streams' from='sip.example' id='3BF96D32'>";
 const CLOSE: &str = "</stream:stream>";
 
-/// A component against a scripted server, written down as it goes.
-struct Ladder {
-    component: Component,
-    start: Instant,
-    now: Instant,
-    lines: Vec<String>,
+/// A component against a scripted server.
+type Ladder = ladder::Ladder<Component>;
+
+impl Rungs for Component {
+    fn hear(&mut self, now: Instant, bytes: &[u8]) {
+        self.handle_bytes(now, bytes);
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.close(now);
+    }
+
+    fn lose(&mut self) {
+        self.handle_closed();
+    }
+
+    fn wake(&mut self, now: Instant) {
+        self.handle_timeout(now);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
+
+    fn said(&mut self) -> Option<Vec<u8>> {
+        self.poll_transmit()
+    }
+
+    fn reported(&mut self) -> Option<String> {
+        Some(match self.poll_event()? {
+            Event::Ready => "Ready".into(),
+            Event::Stanza(stanza) => format!("Stanza {}", stanza.name()),
+            Event::Refused(error) => format!("Refused {error}"),
+            Event::Closed(reason) => format!("Closed {reason}"),
+        })
+    }
+
+    /// Names of what stands in `bytes`, short enough for a ladder.
+    fn describe(bytes: &[u8]) -> String {
+        if bytes == b" " {
+            return "space".into();
+        }
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
+        let names = text.split('<').skip(1).map(|tag| {
+            let end = tag.find([' ', '>', '/']).filter(|end| *end > 0);
+            match tag.strip_prefix('/') {
+                Some(closing) => format!("/{}", closing.trim_end_matches('>')),
+                None => tag[..end.unwrap_or(tag.len())].to_owned(),
+            }
+        });
+        let names: Vec<String> = names.filter(|name| name != "?xml").take(4).collect();
+        if names.is_empty() { "bytes".into() } else { names.join(",") }
+    }
 }
 
 impl Ladder {
     fn new(change: impl FnOnce(&mut ComponentConfig)) -> Self {
-        let start = start_of_time();
         let mut config = ComponentConfig::new("sip.example", "test");
         change(&mut config);
-        let component = Component::new(config, start);
-        Self { component, start, now: start, lines: Vec::new() }
+        Self::of(|start| Component::new(config, start))
     }
 
     fn started() -> Self {
         let mut ladder = Self::new(|_| ());
-        ladder.component.start();
+        ladder.stream.start();
         ladder.note("connected".into());
         ladder
     }
 
     fn ready(change: impl FnOnce(&mut ComponentConfig)) -> Self {
         let mut ladder = Self::new(change);
-        ladder.component.start();
-        ladder.component.handle_bytes(ladder.now, HEADER.as_bytes());
-        ladder.component.handle_bytes(ladder.now, b"<handshake/>");
-        assert!(matches!(ladder.component.poll_event(), Some(Event::Ready)));
-        ladder.component.poll_transmit();
+        ladder.stream.start();
+        ladder.stream.handle_bytes(ladder.now, HEADER.as_bytes());
+        ladder.stream.handle_bytes(ladder.now, b"<handshake/>");
+        assert!(matches!(ladder.stream.poll_event(), Some(Event::Ready)));
+        ladder.stream.poll_transmit();
         ladder
     }
-
-    fn at(&mut self, millis: u64) -> &mut Self {
-        self.now = self.start + Duration::from_millis(millis);
-        self
-    }
-
-    fn hears(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.component.handle_bytes(self.now, bytes.as_ref());
-        self.note(format!("<-- {}", describe(bytes.as_ref())))
-    }
-
-    fn loses_the_connection(&mut self) -> &mut Self {
-        self.component.handle_closed();
-        self.note("<-- EOF".into())
-    }
-
-    fn closes(&mut self) -> &mut Self {
-        self.component.close(self.now);
-        self.note("close".into())
-    }
-
-    /// Lets time pass until the stream has nothing to wait for, or until `millis`.
-    fn waits(&mut self, millis: u64) -> &mut Self {
-        let until = self.start + Duration::from_millis(millis);
-        while let Some(due) = self.component.poll_timeout().filter(|due| *due <= until) {
-            self.now = due;
-            self.component.handle_timeout(due);
-            self.note("timeout".into());
-        }
-        self.now = until;
-        self
-    }
-
-    /// Writes down what has just happened and what came of it.
-    fn note(&mut self, cause: String) -> &mut Self {
-        let mut results = vec![cause];
-        while let Some(bytes) = self.component.poll_transmit() {
-            results.push(format!("--> {}", describe(&bytes)));
-        }
-        while let Some(event) = self.component.poll_event() {
-            results.push(match event {
-                Event::Ready => "Ready".into(),
-                Event::Stanza(stanza) => format!("Stanza {}", stanza.name()),
-                Event::Refused(error) => format!("Refused {error}"),
-                Event::Closed(reason) => format!("Closed {reason}"),
-            });
-        }
-        let millis = self.now.duration_since(self.start).as_millis();
-        self.lines.push(format!("{millis} ms {}", results.join(" ")));
-        self
-    }
-
-    #[track_caller]
-    fn reads(&self, expected: &str) {
-        let words =
-            |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
-        let happened = self.lines.join("\n");
-        assert!(words(expected) == words(&happened), "what happened:\n{happened}");
-    }
-}
-
-/// Names of what stands in `bytes`, short enough for a ladder.
-fn describe(bytes: &[u8]) -> String {
-    if bytes == b" " {
-        return "space".into();
-    }
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).into_owned();
-    let names = text.split('<').skip(1).map(|tag| {
-        let end = tag.find([' ', '>', '/']).filter(|end| *end > 0);
-        match tag.strip_prefix('/') {
-            Some(closing) => format!("/{}", closing.trim_end_matches('>')),
-            None => tag[..end.unwrap_or(tag.len())].to_owned(),
-        }
-    });
-    let names: Vec<String> = names.filter(|name| name != "?xml").take(4).collect();
-    if names.is_empty() { "bytes".into() } else { names.join(",") }
 }
 
 fn error(condition: &str) -> String {
@@ -164,7 +134,7 @@ fn a_good_secret_opens_the_stream() {
 fn single_bytes_open_the_stream_too() {
     let mut ladder = Ladder::started();
     for byte in format!("{HEADER}<handshake></handshake><presence/>").bytes() {
-        ladder.component.handle_bytes(ladder.now, &[byte]);
+        ladder.stream.handle_bytes(ladder.now, &[byte]);
     }
     ladder.note("<-- all".into());
     ladder.reads(
@@ -176,15 +146,15 @@ fn single_bytes_open_the_stream_too() {
 #[test]
 fn nothing_is_sent_before_the_handshake_is_acknowledged() {
     let mut ladder = Ladder::started();
-    assert_eq!(ladder.component.send(b"<message/>"), Err(NotReady));
+    assert_eq!(ladder.stream.send(b"<message/>"), Err(NotReady));
     ladder.hears(HEADER);
-    assert_eq!(ladder.component.send(b"<message/>"), Err(NotReady));
+    assert_eq!(ladder.stream.send(b"<message/>"), Err(NotReady));
     ladder.hears("<handshake/>");
-    assert_eq!(ladder.component.send(b"<message/>"), Ok(()));
-    assert_eq!(ladder.component.send(b"<iq/>"), Ok(()));
-    assert_eq!(ladder.component.poll_transmit().unwrap(), b"<message/><iq/>");
+    assert_eq!(ladder.stream.send(b"<message/>"), Ok(()));
+    assert_eq!(ladder.stream.send(b"<iq/>"), Ok(()));
+    assert_eq!(ladder.stream.poll_transmit().unwrap(), b"<message/><iq/>");
     ladder.closes();
-    assert_eq!(ladder.component.send(b"<message/>"), Err(NotReady));
+    assert_eq!(ladder.stream.send(b"<message/>"), Err(NotReady));
 }
 
 #[test]
@@ -200,8 +170,8 @@ fn a_wrong_secret_is_a_refusal() {
         20 ms  <-- EOF
         ",
     );
-    assert!(ladder.component.is_closed());
-    assert_eq!(ladder.component.poll_timeout(), None);
+    assert!(ladder.stream.is_closed());
+    assert_eq!(ladder.stream.poll_timeout(), None);
 }
 
 #[test]
@@ -236,7 +206,7 @@ fn a_server_that_closes_gets_our_closing_tag() {
 #[test]
 fn we_close_in_order_and_still_take_what_is_under_way() {
     let mut ladder = Ladder::ready(|_| ());
-    ladder.component.send(b"<message/>").unwrap();
+    ladder.stream.send(b"<message/>").unwrap();
     ladder.at(50).closes().at(60).hears("<message/>").at(70).hears(CLOSE);
     ladder.reads(
         "
@@ -344,25 +314,25 @@ fn broken_streams_end_with_the_condition_that_fits() {
         (b"<message><body></message></body>", "not-well-formed"),
     ] {
         let mut ladder = Ladder::ready(|_| ());
-        ladder.component.handle_bytes(ladder.now, bytes);
-        let sent = ladder.component.poll_transmit().unwrap();
+        ladder.stream.handle_bytes(ladder.now, bytes);
+        let sent = ladder.stream.poll_transmit().unwrap();
         assert_eq!(String::from_utf8(sent).unwrap(), error(condition));
-        let Some(Event::Closed(reason)) = ladder.component.poll_event() else {
+        let Some(Event::Closed(reason)) = ladder.stream.poll_event() else {
             panic!("not closed after {}", bytes.escape_ascii());
         };
         assert_eq!(reason.condition().map(StreamCondition::name), Some(condition));
-        assert!(ladder.component.is_closed() && ladder.component.poll_event().is_none());
+        assert!(ladder.stream.is_closed() && ladder.stream.poll_event().is_none());
     }
 }
 
 #[test]
 fn a_stanza_of_100_megabytes_is_refused_early() {
     let mut ladder = Ladder::ready(|_| ());
-    ladder.component.handle_bytes(ladder.now, b"<message><body>");
+    ladder.stream.handle_bytes(ladder.now, b"<message><body>");
     let piece = [b'x'; 64 * 1024];
     let mut taken = 0;
-    while !ladder.component.is_closed() {
-        ladder.component.handle_bytes(ladder.now, &piece);
+    while !ladder.stream.is_closed() {
+        ladder.stream.handle_bytes(ladder.now, &piece);
         taken += piece.len();
     }
     assert!(taken <= Limits::DEFAULT.stanza + piece.len());
@@ -431,7 +401,7 @@ fn compat_prosody_ejabberd_and_jabberd2_let_us_in_and_refuse_us() {
     for server in [PROSODY, EJABBERD, JABBERD2] {
         let mut ladder = Ladder::started();
         ladder.hears(server.header).hears(server.acknowledgement);
-        assert!(ladder.component.is_ready(), "{:?}", ladder.lines);
+        assert!(ladder.stream.is_ready(), "{:?}", ladder.lines);
         let mut ladder = Ladder::started();
         ladder.hears(server.header).hears(server.refusal);
         assert!(ladder.lines[2].contains("Refused not-authorized"), "{:?}", ladder.lines);
