@@ -38,6 +38,7 @@ fmt: ## Format the source
 	cargo fmt
 
 audit: ## Check licences and advisories of the dependencies (needs cargo-deny)
+	@cargo deny --version >/dev/null 2>&1 || { echo 'cargo-deny is missing: cargo install --locked cargo-deny' >&2; exit 1; }
 	cargo deny check
 
 deps: ## Install the Debian packages that the tests need

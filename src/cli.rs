@@ -33,15 +33,15 @@ const ABOUT: &str = "A scriptable SIP routing engine and SIP ⇄ XMPP gateway";
 
 const EXAMPLES: &str = "\
 Examples:
-  sipjab run                       serve as ./sipjab.toml says
-  sipjab run -c gate.toml --log debug
-  sipjab check                     check ./sipjab.toml and its route script
-  sipjab check new-route.rhai      check a script before it takes the place of the old one
-  sipjab fate 3f1c…                what became of a message
-  sipjab migrate ser.cfg -o new    carry an old configuration over
-  sipjab migrate-db --from mysql://…  its tables, too
-  sipjab explain sip:a@sip.example show what the gateway makes of an address
-  sipjab user add sip:joe@sip.example joe
+  sipjab run                           serve as ./sipjab.toml says
+  sipjab run -c gate.toml --log debug  serve as another file says, and log much
+  sipjab check                         check ./sipjab.toml and its route script
+  sipjab check new-route.rhai          check a script before it takes the place of the old one
+  sipjab fate 3f1c…                    what became of a message
+  sipjab migrate ser.cfg -o new        carry an old configuration over
+  sipjab migrate-db --from mysql://…   its tables, too
+  sipjab explain sip:a@sip.example     show what the gateway makes of an address
+  sipjab user add sip:a@sip.example a  give a SIP user a Jabber account
 
 Configuration:
   --config FILE, else ./sipjab.toml, else /etc/sipjab/sipjab.toml.
@@ -82,7 +82,7 @@ impl ConfigFile {
 
     /// The configuration in the file that was named or found.
     fn load(&self) -> Result<Config, ConfigError> {
-        let path = self.locate().unwrap_or_else(|| CONFIG_FILES[0].into());
+        let path = self.locate().ok_or(ConfigError::Missing(CONFIG_FILES))?;
         Config::load(&path, &crate::modules::names())
     }
 }

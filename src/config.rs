@@ -72,6 +72,10 @@ pub enum ConfigError {
     #[error("{}", join(.0))]
     Invalid(Vec<Diagnostic>),
 
+    /// No file was named, and where one is looked for there is none.
+    #[error("there is neither {} nor {}; name a configuration with `-c FILE`", .0[0], .0[1])]
+    Missing([&'static str; 2]),
+
     /// The file cannot be read.
     #[error("{}: {source}", path.display())]
     Unreadable {

@@ -4,7 +4,7 @@ mod files;
 mod layers;
 mod serve;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -29,8 +29,13 @@ pub enum ServeError {
     #[error("the script has errors\n\n{}", list(.0))]
     Script(Vec<Diagnostic>),
     /// The script cannot be read.
-    #[error("cannot read the script")]
-    Unreadable(#[source] std::io::Error),
+    #[error("cannot read the script {}: {reason}", path.display())]
+    Unreadable {
+        /// The file that `script` of the configuration names.
+        path: PathBuf,
+        /// What the system said.
+        reason: std::io::Error,
+    },
     /// A module's parameters have errors.
     #[error(transparent)]
     Params(#[from] ParamError),
@@ -41,7 +46,7 @@ pub enum ServeError {
     #[error("[modules.jabber] ca: {0}")]
     Jabber(#[from] crate::net::tls::TlsError),
     /// The store cannot be opened, or does not fit.
-    #[error("the store")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// An address cannot be listened on.
     #[error("cannot listen on {listen}{}", in_use(.source))]
@@ -105,7 +110,9 @@ pub fn check_certificates(config: &Config) -> Result<(), LayersError> {
 /// The script of `config` with everything that it imports, when it has no errors.
 fn sound_script(config: &Config) -> Result<Sources, ServeError> {
     let checker = checker(config)?;
-    let (findings, sources) = checker.read(&config.script.file).map_err(ServeError::Unreadable)?;
+    let path = &config.script.file;
+    let unreadable = |reason| ServeError::Unreadable { path: path.clone(), reason };
+    let (findings, sources) = checker.read(path).map_err(unreadable)?;
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
         tracing::warn!(file = %finding.file, line = finding.line, "script: {}", finding.message);
     }

@@ -20,6 +20,7 @@ mod params;
 mod parse;
 pub mod proxy;
 mod reply;
+pub mod stun;
 pub mod target;
 pub mod transaction;
 pub mod transport;

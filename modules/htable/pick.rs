@@ -23,7 +23,7 @@ impl<'t> Operator<'t> {
     ) -> Result<Self, RouteError> {
         match name {
             "re" => {
-                let Pattern(regex) = Pattern::read(&mut Dynamic::from(text.clone()))?;
+                let Pattern(regex) = Pattern::read(&Dynamic::from(text.clone()))?;
                 Ok(Self::Matches(regex))
             }
             "sw" => Ok(Self::StartsWith(text)),

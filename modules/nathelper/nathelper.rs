@@ -7,6 +7,7 @@ mod sdp;
 mod test;
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,10 +31,10 @@ pub static MODULE: ModuleDef = ModuleDef { name: "nathelper", load };
 fn load(params: &Params, exports: &mut Exports) -> Result<(), ParamError> {
     let config = params.parse::<Config>()?;
     if config.natping_interval > 0 {
-        let pinger = ping::Pinger::new(&config);
+        let pinger = Rc::new(ping::Pinger::new(&config));
         exports.every(Duration::from_secs(1), move |router| {
-            pinger.tick(&router);
-            std::future::ready(())
+            let pinger = pinger.clone();
+            async move { pinger.tick(&*router).await }
         });
     }
     exports

@@ -1,8 +1,6 @@
 //! Requests to registered contacts, which keep the ways through their NATs open and tell whether they live.
 
 use std::cell::{Cell, RefCell};
-use std::hash::Hash;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -13,7 +11,7 @@ use crate::script::error::RouteError;
 use crate::script::question::question;
 use crate::script::router::{Registered, Router, Waiting};
 use crate::sip::Uri;
-use crate::sip::location::Binding;
+use crate::sip::location::{Binding, Walk};
 
 /// The table whose contacts are asked.
 const TABLE: &str = "location";
@@ -59,16 +57,18 @@ impl Pinger {
     }
 
     /// Takes what was answered, and asks those whose second it is; to be called every second.
-    pub(super) fn tick(&self, router: &Rc<dyn Router>) {
+    pub(super) async fn tick(&self, router: &dyn Router) {
         let now = self.second.get() + 1;
         self.second.set(now);
-        self.take_answers(now, &**router);
+        self.take_answers(now, router);
         let interval = u64::from(self.config.natping_interval);
-        let is_meant = |binding: &Binding| {
-            place(&binding.ruid) % interval == now % interval && self.config.is_asked(binding)
-        };
-        for contact in router.registered(TABLE, &is_meant) {
-            self.ask(now, &**router, contact);
+        let mut walk = Walk::part(now % interval, interval);
+        while !walk.is_done() {
+            let is_meant = |binding: &Binding| self.config.is_asked(binding);
+            for contact in router.registered(TABLE, &mut walk, &is_meant) {
+                self.ask(now, router, contact);
+            }
+            tokio::task::yield_now().await;
         }
         if now.is_multiple_of(interval) {
             let recent = now.saturating_sub(2 * interval + PATIENCE);
@@ -140,13 +140,9 @@ fn way(contact: &Registered) -> (String, String) {
     resolved.unwrap_or_else(|| (target.uri.to_string(), target.uri.to_string()))
 }
 
-/// A number of the contact that stays, so that each has its second.
-fn place(ruid: &impl Hash) -> u64 {
-    ahash::RandomState::with_seeds(1, 2, 3, 4).hash_one(ruid)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
     use std::time::Duration;
 
     use super::*;
@@ -166,8 +162,8 @@ mod tests {
 
     /// What is done in some seconds.
     fn after(pinger: &Pinger, router: &Rc<Recording>, seconds: usize) -> Vec<String> {
-        let dynamic: Rc<dyn Router> = router.clone();
-        (0..seconds).for_each(|_| pinger.tick(&dynamic));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        (0..seconds).for_each(|_| runtime.block_on(pinger.tick(&**router)));
         router.journal()
     }
 
@@ -232,7 +228,7 @@ mod tests {
         *router.request_status.borrow_mut() = Some(404);
         assert_eq!(counts(after(&pinger, &router, 10)), (2, 0), "any answer will do");
         *router.request_status.borrow_mut() = Some(408);
-        let lines = after(&pinger, &router, 20);
+        let lines = after(&pinger, &router, 25);
         assert!(lines.contains(&"unregister location sip:alice@sip.example 1".to_owned()));
         *router.request_status.borrow_mut() = Some(408);
         let patient = Pinger::new(&config(""));
@@ -245,6 +241,6 @@ mod tests {
         router.is_busy.set(true);
         assert_eq!(after(&pinger, &router, 50).len(), 1);
         router.is_busy.set(false);
-        assert_eq!(after(&pinger, &router, 6).len(), 1);
+        assert_eq!(after(&pinger, &router, 5).len(), 1);
     }
 }

@@ -59,7 +59,7 @@ fn refuse(error: &ConfigError) -> ExitCode {
             findings.iter().for_each(|finding| eprintln!("{}", finding.render(colour)));
             ExitCode::from(FINDINGS)
         }
-        ConfigError::Unreadable { .. } => {
+        ConfigError::Unreadable { .. } | ConfigError::Missing(_) => {
             eprintln!("sipjab: {error}");
             ExitCode::from(UNREADABLE)
         }

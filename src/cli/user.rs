@@ -104,8 +104,8 @@ enum UserError {
     NotSipId(String),
     #[error("`{0}` is no Jabber account: expected its name, or name@domain")]
     NotJabId(String),
-    #[error("there is no password")]
-    NoPassword,
+    #[error("the password is empty")]
+    EmptyPassword,
     #[error("{0} has no account")]
     Unknown(String),
     #[error("line {line}: {reason}")]
@@ -116,6 +116,8 @@ enum UserError {
     Fail(usize, usize),
     #[error(transparent)]
     Seal(#[from] SealError),
+    #[error("no password was given on standard input")]
+    NoPassword,
     #[error("[modules.jabber] is missing, or has no `jdomain`")]
     Off,
     #[error("{0}")]
@@ -124,7 +126,7 @@ enum UserError {
     Params(#[from] ParamError),
     #[error("[modules.jabber] ca: {0}")]
     Tls(#[from] TlsError),
-    #[error("the store: {0}")]
+    #[error("{0}")]
     Store(#[from] StoreError),
     #[error("{0}: {1}")]
     Io(String, std::io::Error),
@@ -133,7 +135,8 @@ enum UserError {
 impl UserError {
     fn code(&self) -> u8 {
         match self {
-            Self::Config(ConfigError::Unreadable { .. }) | Self::Io(..) => UNREADABLE,
+            Self::Config(ConfigError::Unreadable { .. } | ConfigError::Missing(_))
+            | Self::Io(..) => UNREADABLE,
             _ => FINDINGS,
         }
     }
@@ -266,7 +269,7 @@ fn may_log_in(jabber: &Jabber, jab_id: &str, password: &str) -> Result<(), UserE
     let is_account = jid::parse(&format!("{name}@{domain}")).is_ok_and(|jid| !jid.is_full());
     match (is_account, password.is_empty()) {
         (false, _) => Err(UserError::NotJabId(jab_id.to_owned())),
-        (true, true) => Err(UserError::NoPassword),
+        (true, true) => Err(UserError::EmptyPassword),
         (true, false) => Ok(()),
     }
 }
@@ -306,7 +309,8 @@ fn password() -> Result<String, UserError> {
     let mut line = String::new();
     let read = input.lock().read_line(&mut line);
     read.map_err(|error| UserError::Io("standard input".to_owned(), error))?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() { Err(UserError::NoPassword) } else { Ok(password.to_owned()) }
 }
 
 fn text_of(file: &PathBuf) -> Result<String, UserError> {

@@ -80,8 +80,10 @@ impl Document {
                 Err(error) => error,
             };
             let span = error.span().unwrap_or(table.span());
-            if !explain::is_absence_of(error.message(), &removed) {
-                findings.push(self.explain(error.message(), span.clone()));
+            let finding = self.explain(error.message(), span.clone());
+            let is_news = !explain::is_absence_of(error.message(), &removed);
+            if is_news && !findings.contains(&finding) {
+                findings.push(finding);
             }
             match take_out(table.get_mut(), &span) {
                 Some(key) if findings.len() < MAX_FINDINGS => removed.push(key),

@@ -84,6 +84,13 @@ fn everything_can_be_set() {
 }
 
 #[test]
+fn what_is_missing_is_told_once() {
+    let missing = ["0:0 the key `script` is missing"];
+    assert_eq!(findings("[sip]\nlisten = ['udp:127.0.0.1:5060']"), missing);
+    assert_eq!(findings("workers = 1\n[sip]\n[store]\n[log]"), missing);
+}
+
+#[test]
 fn many_mistakes_are_told_at_once() {
     let text = r#"scrpt = "route.rhai"
 workers = 0

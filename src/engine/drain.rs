@@ -27,8 +27,14 @@ impl Worker {
         self.script.suspended.get() == 0
             && self.unanswered.get() == 0
             && self.bridge.as_ref().is_none_or(|bridge| bridge.is_idle())
+            && self.is_nothing_held()
             && self.deliveries.is_idle()
             && self.accounts.as_ref().is_none_or(|accounts| accounts.is_idle())
             && clock::now().duration_since(self.last_heard.get()) >= SILENCE
+    }
+
+    /// What is kept in memory has left, also what is on its way to the worker that keeps it.
+    fn is_nothing_held(&self) -> bool {
+        self.shared.spool.is_some() || self.shared.held.is_empty()
     }
 }

@@ -15,7 +15,7 @@ use crate::modules::registrar::{Config, DbMode};
 use crate::script::error::RouteError;
 use crate::script::route::{Route, Target};
 use crate::script::router::{Registered, Router, Saving};
-use crate::sip::location::{Binding, Location, Manner, Registration, Rules};
+use crate::sip::location::{Binding, Location, Manner, Registration, Rules, Walk};
 use crate::sip::{HeaderId, NameAddr};
 
 /// The table that has a store behind it.
@@ -26,6 +26,9 @@ const MAX_TABLES: usize = 64;
 
 /// Addresses of record that are looked at for expired contacts before others get their turn.
 const SWEPT_AT_ONCE: usize = 500;
+
+/// Contacts that a walk looks at before others get their turn.
+const SEEN_AT_ONCE: usize = 500;
 
 /// The contacts of every table, which all workers share.
 pub struct Locations {
@@ -89,11 +92,20 @@ impl Locations {
             .collect()
     }
 
-    /// Every contact of a table that `is_meant` picks.
-    pub fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered> {
+    /// Those of the next contacts of a walk that `is_meant` picks; others have their turn between two calls.
+    pub fn registered(
+        &self,
+        table: &str,
+        walk: &mut Walk,
+        is_meant: &dyn Fn(&Binding) -> bool,
+    ) -> Vec<Registered> {
         let tables = self.tables();
-        let Some(location) = tables.get(table) else { return Vec::new() };
-        let found = location.all(clock::now()).filter(|(_, binding)| is_meant(binding));
+        let Some(location) = tables.get(table) else {
+            walk.finish();
+            return Vec::new();
+        };
+        let seen = location.walk(clock::now(), walk, SEEN_AT_ONCE).into_iter();
+        let found = seen.filter(|(_, binding)| is_meant(binding));
         let registered = |(address, binding): (&str, &Binding)| Registered {
             address: address.to_owned(),
             ruid: binding.ruid.clone(),
@@ -210,6 +222,40 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_walk_sees_every_contact_and_no_more_at_once_than_it_may() {
+        let locations = Locations::new(&Config::default(), "run".into(), false);
+        let later = clock::now() + Duration::from_secs(600);
+        locations.with(STORED, |location| {
+            for user in 0..3000 {
+                for device in 0..=user % 3 {
+                    let uri = format!("sip:{user}@192.0.2.{device}");
+                    let ruid = format!("{user}-{device}");
+                    let binding = Binding::new(uri, ruid, clock::now(), later);
+                    location.restore(clock::now(), format!("{user}@sip.example"), binding);
+                }
+            }
+        });
+        let mut names = Vec::new();
+        for number in 0..5 {
+            let (mut walk, before) = (Walk::part(number, 5), names.len());
+            while !walk.is_done() {
+                let seen = std::cell::Cell::new(0);
+                let is_meant = |_: &Binding| {
+                    seen.set(seen.get() + 1);
+                    true
+                };
+                let found = locations.registered(STORED, &mut walk, &is_meant);
+                assert!(seen.get() <= SEEN_AT_ONCE, "{} under one lock", seen.get());
+                names.extend(found.into_iter().map(|contact| contact.ruid));
+            }
+            assert!((800..1600).contains(&(names.len() - before)), "the parts are about the same");
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 6000);
+    }
 
     #[test]
     fn the_first_hop_of_a_path_is_found_beside_others() {

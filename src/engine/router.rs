@@ -25,7 +25,7 @@ use crate::script::export::Kind;
 use crate::script::route::{Listener, Route, Target};
 use crate::script::router::{AccountOrder, Promise, Registered, Router, Saving, Verdict, Waiting};
 use crate::sip::certificate::Certificate;
-use crate::sip::location::Binding;
+use crate::sip::location::{Binding, Walk};
 use crate::sip::transaction::{ServerInput, ServerKey};
 use crate::sip::transport::{Source, Transport};
 use crate::sip::{Message, Method, proxy};
@@ -157,7 +157,8 @@ impl Router for Worker {
         promise: Promise,
     ) -> Waiting<Verdict> {
         let full = || Verdict::new(503, "The Gateway Is Full");
-        let (id, request) = (route.message_id, route.message.to_bytes());
+        let id = route.message_id.unwrap_or_else(|| MessageId::of_request(&route.message));
+        let request = route.message.to_bytes();
         if promise == Promise::Queued && self.shared.spool.is_none() {
             // Nothing is written, so that nobody has to wait for the worker that keeps it.
             let size = request.len();
@@ -252,8 +253,13 @@ impl Router for Worker {
         self.shared.locations.unregister(table, uri, contact)
     }
 
-    fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered> {
-        self.shared.locations.registered(table, is_meant)
+    fn registered(
+        &self,
+        table: &str,
+        walk: &mut Walk,
+        is_meant: &dyn Fn(&Binding) -> bool,
+    ) -> Vec<Registered> {
+        self.shared.locations.registered(table, walk, is_meant)
     }
 
     fn time(&self) -> (Instant, Duration) {

@@ -47,7 +47,7 @@ pub struct Sending {
     /// The stanza.
     pub stanza: OutgoingStanza,
     /// What the message is known by.
-    pub id: Option<MessageId>,
+    pub id: MessageId,
     /// The request that it was made from, which the spool keeps.
     pub request: Bytes,
     /// What success is.

@@ -23,6 +23,7 @@ use crate::script::fiber::Stacks;
 use crate::script::import::Sources;
 use crate::script::module::Exports;
 use crate::sip::dead_list::DeadList;
+use crate::sip::stun;
 use crate::sip::target::{Families, Supported};
 use crate::sip::transaction::{Table, Timings};
 use crate::sip::transport::{Source, Transport};
@@ -179,6 +180,9 @@ impl Worker {
         let local = port.local();
         let error = port
             .receive(|bytes, peer| {
+                if let Some(answer) = stun::answer(&bytes, peer) {
+                    return port.send(peer, answer);
+                }
                 self.receive(bytes, Source::new(Transport::Udp, peer, local));
             })
             .await;

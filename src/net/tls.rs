@@ -102,7 +102,7 @@ pub enum Fault {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// The key does not belong to the certificate, or either is of a kind that TLS does not use.
-    #[error("the certificate and its key: {0}")]
+    #[error("{}", misfit(.0))]
     Key(rustls::Error),
     /// An authority is of no use.
     #[error("an authority: {0}")]
@@ -110,6 +110,13 @@ pub enum Fault {
     /// The authorities cannot be used for clients.
     #[error("{0}")]
     Clients(rustls::server::VerifierBuilderError),
+}
+
+fn misfit(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => "this key is not that of the certificate".to_owned(),
+        other => format!("the certificate and its key: {other}"),
+    }
 }
 
 impl Fault {

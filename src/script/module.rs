@@ -225,8 +225,8 @@ pub trait Argument: Sized {
     /// What Rhai passes for it.
     type Rhai: 'static;
 
-    /// Reads the argument; an error when it is out of range.
-    fn read(value: &mut Dynamic) -> Result<Self, RouteError>;
+    /// Reads the argument, which stays what it is; an error when it is out of range.
+    fn read(value: &Dynamic) -> Result<Self, RouteError>;
 }
 
 /// What a function may give back.
@@ -287,8 +287,8 @@ impl Argument for ImmutableString {
     const TYPE: ParamType = ParamType::Str;
     type Rhai = Self;
 
-    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
-        Ok(value.take().cast())
+    fn read(value: &Dynamic) -> Result<Self, RouteError> {
+        Ok(value.clone().cast())
     }
 }
 
@@ -296,8 +296,8 @@ impl Argument for i64 {
     const TYPE: ParamType = ParamType::Int;
     type Rhai = Self;
 
-    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
-        Ok(value.take().cast())
+    fn read(value: &Dynamic) -> Result<Self, RouteError> {
+        Ok(value.clone().cast())
     }
 }
 
@@ -305,8 +305,8 @@ impl Argument for Dynamic {
     const TYPE: ParamType = ParamType::Any;
     type Rhai = Self;
 
-    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
-        Ok(value.take())
+    fn read(value: &Dynamic) -> Result<Self, RouteError> {
+        Ok(value.flatten_clone())
     }
 }
 
@@ -318,8 +318,8 @@ impl Argument for Status {
     const TYPE: ParamType = ParamType::Status;
     type Rhai = i64;
 
-    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
-        let found = value.take().cast::<i64>();
+    fn read(value: &Dynamic) -> Result<Self, RouteError> {
+        let found = value.clone().cast::<i64>();
         let status = u16::try_from(found).ok().filter(|code| (100..=699).contains(code));
         let error = RouteError::BadArgument {
             argument: "status",
@@ -344,8 +344,8 @@ impl Argument for Pattern {
     const TYPE: ParamType = ParamType::Regex;
     type Rhai = ImmutableString;
 
-    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
-        let text: ImmutableString = value.take().cast();
+    fn read(value: &Dynamic) -> Result<Self, RouteError> {
+        let text: ImmutableString = value.clone().cast();
         PATTERNS.with_borrow_mut(|patterns| {
             if let Some(known) = patterns.get(&text) {
                 return Ok(Self(known.clone()));
@@ -373,8 +373,8 @@ macro_rules! route_names {
                 const TYPE: ParamType = ParamType::Route(Kind::$kind);
                 type Rhai = ImmutableString;
 
-                fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
-                    let name: ImmutableString = value.take().cast();
+                fn read(value: &Dynamic) -> Result<Self, RouteError> {
+                    let name: ImmutableString = value.clone().cast();
                     Ok(Self(Some(name).filter(|name| !name.is_empty())))
                 }
             }

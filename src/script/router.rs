@@ -13,7 +13,7 @@ use crate::gateway::ledger::State;
 use crate::gateway::{MessageId, OutgoingStanza, Wish};
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
-use crate::sip::location::Binding;
+use crate::sip::location::{Binding, Walk};
 use crate::sip::transport::{Source, Transport};
 use crate::xmpp::StanzaError;
 
@@ -194,8 +194,14 @@ pub trait Router {
     /// Tells how many.
     fn unregister(&self, table: &str, uri: &str, contact: Option<&str>) -> usize;
 
-    /// Every contact of a table that `is_meant` picks.
-    fn registered(&self, table: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered>;
+    /// Those of the next contacts of a walk through a table that `is_meant` picks. Each call sees a few, so that nobody
+    /// waits for long.
+    fn registered(
+        &self,
+        table: &str,
+        walk: &mut Walk,
+        is_meant: &dyn Fn(&Binding) -> bool,
+    ) -> Vec<Registered>;
 
     /// The time, on the clock of timers and since 1970, for what is done without a route.
     fn time(&self) -> (Instant, Duration);

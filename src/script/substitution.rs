@@ -165,8 +165,8 @@ impl Argument for Rc<Substitution> {
     const TYPE: ParamType = ParamType::Substitution;
     type Rhai = ImmutableString;
 
-    fn read(value: &mut Dynamic) -> Result<Self, RouteError> {
-        let text: ImmutableString = value.take().cast();
+    fn read(value: &Dynamic) -> Result<Self, RouteError> {
+        let text: ImmutableString = value.clone().cast();
         KEPT.with_borrow_mut(|kept| {
             if let Some(known) = kept.get(&text) {
                 return Ok(known.clone());

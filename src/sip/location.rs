@@ -8,6 +8,8 @@ mod journal;
 mod methods;
 mod registration;
 mod rules;
+mod temporary;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub use self::journal::{Changes, Row};
 use self::registration::Asked;
 pub use self::registration::{Manner, Registration};
 pub use self::rules::{OutboundMode, PathMode, Rules};
+use self::temporary::{Meant, Temporaries};
+pub use self::walk::Walk;
 use super::Uri;
 
 /// For this long the same REGISTER may come again, since its answer was lost or is late (RFC 3261 §17.1.2.2).
@@ -39,6 +43,11 @@ pub struct Location {
     records: AHashMap<Arc<str>, Record>,
     /// When to look at each address of record for what has expired: not after the first of its contacts does.
     alarms: BTreeSet<(Instant, Arc<str>)>,
+    /// Each address of record at its place, for walks.
+    circle: BTreeSet<walk::Place>,
+    /// Gives places that nobody outside foresees.
+    places: ahash::RandomState,
+    temporaries: Temporaries,
     /// There is a store behind.
     journal: Option<Journal>,
 }
@@ -67,6 +76,9 @@ impl Location {
             named: 0,
             records: AHashMap::new(),
             alarms: BTreeSet::new(),
+            circle: BTreeSet::new(),
+            places: ahash::RandomState::new(),
+            temporaries: Temporaries::new(),
             journal: has_store.then(Journal::default),
         }
     }
@@ -82,13 +94,19 @@ impl Location {
         now: Instant,
         registration: Registration,
     ) -> Result<Vec<(&'static str, String)>, RegisterError> {
+        let place = self.places.hash_one(&*registration.address);
+        if registration.contacts.iter().any(|asked| self.is_temporary_of(asked, place)) {
+            return Err(RegisterError::LeadsBack);
+        }
         if self.is_change(now, &registration)? {
             self.apply(now, &registration);
         }
         let gruu_address = registration.gruu_address.as_deref();
+        let temporary = |binding: &Binding| self.temporary_gruu(gruu_address?, binding, place);
         let live = self.contacts(now, &registration.address);
-        let mut headers: Vec<_> =
-            live.map(|binding| ("Contact", binding.contact(now, gruu_address))).collect();
+        let mut headers: Vec<_> = live
+            .map(|binding| ("Contact", binding.contact(now, gruu_address, temporary(binding))))
+            .collect();
         headers.extend(registration.headers);
         Ok(headers)
     }
@@ -98,24 +116,36 @@ impl Location {
         self.records.get(address).into_iter().flat_map(move |record| record.live(now))
     }
 
-    /// Every contact with its address of record, in no order.
-    pub fn all(&self, now: Instant) -> impl Iterator<Item = (&str, &Binding)> {
-        let records = self.records.iter();
-        records.flat_map(move |(address, record)| {
-            record.live(now).map(move |binding| (&**address, binding))
-        })
+    /// The next contacts of a walk with their addresses of record, no more than so many, or those of one address.
+    pub fn walk(&self, now: Instant, walk: &mut Walk, at_most: usize) -> Vec<(&str, &Binding)> {
+        let mut found = Vec::new();
+        let mut seen = 0;
+        for place in self.circle.range((walk.from.clone(), walk.to.clone())) {
+            let Some(record) = self.records.get(&place.1) else { continue };
+            if seen > 0 && seen + record.bindings.len() > at_most {
+                return found;
+            }
+            seen += record.bindings.len();
+            found.extend(record.live(now).map(|binding| (&*place.1, binding)));
+            walk.pass(place);
+        }
+        walk.finish();
+        found
     }
 
     /// The contacts that a request to this URI goes to, the best first: all of its address of record, or those of
     /// the instance that a GRUU names (RFC 5627 §5.1). Of several flows of one instance, the newest (RFC 5626 §7).
     pub fn targets(&self, now: Instant, uri: &str) -> Vec<&Binding> {
         let Ok(uri) = Uri::parse(uri) else { return Vec::new() };
-        let Some(address) = self.rules.address.address_of(&uri) else { return Vec::new() };
         let gruu = Gruu::of(&uri);
-        let live: Vec<_> = self
-            .contacts(now, &address)
-            .filter(|binding| gruu.means(binding.instance.as_deref()))
-            .collect();
+        let live: Vec<_> = match gruu {
+            Gruu::Temporary => self.of_temporary(now, &uri),
+            _ => {
+                let Some(address) = self.rules.address.address_of(&uri) else { return Vec::new() };
+                let all = self.contacts(now, &address);
+                all.filter(|binding| gruu.means(binding.instance.as_deref())).collect()
+            }
+        };
         let is_one = gruu != Gruu::None;
         let is_superseded = |binding: &Binding| {
             let rivals = live.iter().filter(|other| other.instance == binding.instance);
@@ -244,7 +274,8 @@ impl Location {
             None => Arc::from(asks.address.as_str()),
         };
         let mut known = self.take(&address);
-        let mut bindings = Vec::with_capacity(asks.contacts.len() + known.len());
+        let mut bindings: Vec<Binding> = Vec::with_capacity(asks.contacts.len() + known.len());
+        let generations = self.generations(now, asks, &known);
         for asked in &asks.contacts {
             let old = known.iter().position(|binding| binding.is_for(asked));
             let old = old.map(|at| known.remove(at));
@@ -269,8 +300,68 @@ impl Location {
                 bindings.push(binding);
             }
         }
+        for (instance, generation) in generations {
+            let is_of_it = |binding: &&mut Binding| binding.instance.as_deref() == Some(instance);
+            bindings.iter_mut().filter(is_of_it).for_each(|it| it.generation = Some(generation));
+        }
         bindings.sort_by_key(|binding| std::cmp::Reverse(binding.q));
         self.keep(address, bindings);
+    }
+
+    /// RFC 5627 §5.1: each instance that is registered, and the generation of its temporary GRUUs: a new one when
+    /// the instance is new or its Call-ID is another, so that earlier GRUUs mean nobody any longer.
+    fn generations<'a>(
+        &mut self,
+        now: Instant,
+        asks: &'a Registration,
+        known: &[Binding],
+    ) -> Vec<(&'a str, u64)> {
+        let mut all: Vec<(&str, u64)> = Vec::new();
+        for asked in asks.contacts.iter().filter(|it| it.seconds > 0 && self.rules.makes_gruus) {
+            let Some(instance) = asked.instance.as_deref() else { continue };
+            if all.iter().any(|(it, _)| *it == instance) {
+                continue;
+            }
+            let live = known.iter().filter(|binding| binding.expires_at > now);
+            let of_it: Vec<_> =
+                live.filter(|it| it.instance.as_deref() == Some(instance)).collect();
+            let is_flow = |it: &&&Binding| asked.reg_id == 0 || it.reg_id == asked.reg_id;
+            let last = of_it.iter().filter(is_flow).max_by_key(|it| it.updated_at);
+            let is_same_call = last.is_none_or(|last| last.call_id == asks.call_id);
+            let current = of_it.iter().find_map(|it| it.generation).filter(|_| is_same_call);
+            all.push((instance, current.unwrap_or_else(|| self.temporaries.next_generation())));
+        }
+        all
+    }
+
+    /// A new temporary GRUU for the instance of a binding.
+    fn temporary_gruu(&self, gruu_address: &str, binding: &Binding, place: u64) -> Option<String> {
+        let meant = Meant { place, generation: binding.generation? };
+        Some(self.temporaries.make(gruu_address, meant))
+    }
+
+    /// Whom a temporary GRUU means.
+    fn meant(&self, uri: &Uri<'_>) -> Option<Meant> {
+        let full = address::full_address(uri, self.rules.address)?;
+        self.temporaries.meant(uri, &full)
+    }
+
+    /// Is a contact a temporary GRUU of the address of record at this place (RFC 5627 §5.1)?
+    fn is_temporary_of(&self, asked: &Asked, place: u64) -> bool {
+        let uri = Uri::parse(&asked.uri).ok();
+        let uri = uri.filter(|_| asked.instance.is_some() && asked.seconds > 0);
+        uri.and_then(|uri| self.meant(&uri)).is_some_and(|meant| meant.place == place)
+    }
+
+    /// The contacts that a temporary GRUU means: none when it is not of this generation.
+    fn of_temporary(&self, now: Instant, uri: &Uri<'_>) -> Vec<&Binding> {
+        let Some(Meant { place, generation }) = self.meant(uri) else { return Vec::new() };
+        let from = (place, Arc::from(""));
+        let there = self.circle.range(from..).take_while(|it| it.0 == place);
+        there
+            .flat_map(|(_, address)| self.contacts(now, address))
+            .filter(|binding| binding.generation == Some(generation))
+            .collect()
     }
 
     /// The bindings of an address of record, which has none until [`Location::keep`].
@@ -284,11 +375,15 @@ impl Location {
         let alarm = self.records.get(&address).map(|record| record.alarm);
         let Some(first) = first else {
             self.records.remove(&address);
+            self.circle.remove(&self.place(&address));
             if let Some(alarm) = alarm {
                 self.alarms.remove(&(alarm, address));
             }
             return;
         };
+        if alarm.is_none() {
+            self.circle.insert(self.place(&address));
+        }
         let alarm = match alarm {
             // An alarm that comes too early is set anew when it comes.
             Some(alarm) if alarm <= first => alarm,
@@ -301,6 +396,10 @@ impl Location {
             }
         };
         self.records.insert(address, Record { bindings, alarm });
+    }
+
+    fn place(&self, address: &Arc<str>) -> walk::Place {
+        (self.places.hash_one(&**address), address.clone())
     }
 
     fn note_gone(&mut self, address: &Arc<str>, binding: &Binding) {

@@ -45,7 +45,9 @@ pub(super) struct Sqlite {
 impl Sqlite {
     /// A database that ends with this value.
     pub(super) fn in_memory() -> Result<Self, StoreError> {
-        Connection::open_in_memory().and_then(Self::prepared).map_err(unopened)
+        Connection::open_in_memory()
+            .and_then(Self::prepared)
+            .map_err(|error| StoreError::Unopened(error.to_string()))
     }
 
     fn in_file(file: &File, purpose: Purpose) -> rusqlite::Result<Self> {
@@ -114,11 +116,15 @@ impl Backend for Sqlite {
     const READERS: usize = 1;
 
     async fn open(file: &File, purpose: Purpose) -> Result<Self, StoreError> {
-        Self::in_file(file, purpose).map_err(|error| match unopened(error) {
-            StoreError::Unopened(reason) => {
-                StoreError::Unopened(format!("{}: {reason}", file.path.display()))
-            }
-            other => other,
+        Self::in_file(file, purpose).map_err(|error| {
+            let path = file.path.display();
+            StoreError::Unopened(match error.sqlite_error_code() {
+                // SQLite does not say which of them it is.
+                Some(ErrorCode::CannotOpen) => format!(
+                    "{path}: its folder must be there, and we must be allowed to write both"
+                ),
+                _ => format!("{path}: {error}"),
+            })
         })
     }
 
@@ -147,10 +153,6 @@ fn type_name(kind: ColumnType) -> String {
         // An affinity that leaves text as it is.
         ColumnType::DateTime => "TEXT".to_owned(),
     }
-}
-
-fn unopened(error: rusqlite::Error) -> StoreError {
-    StoreError::Unopened(error.to_string())
 }
 
 /// SQLite's messages name tables and columns, never values.

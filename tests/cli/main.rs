@@ -75,6 +75,40 @@ fn what_cannot_be_read_has_exit_code_2() {
 }
 
 #[test]
+fn without_a_configuration_it_is_said_where_one_was_looked_for() {
+    if Path::new("/etc/sipjab/sipjab.toml").exists() {
+        return;
+    }
+    let folder = folder(&[]);
+    for arguments in [&["run"][..], &["check"], &["fate", &"0".repeat(32)], &["user", "list"]] {
+        let output = sipjab(folder.path(), arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        for word in ["sipjab.toml", "/etc/sipjab/sipjab.toml", "-c FILE"] {
+            assert!(said.contains(word), "{arguments:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_named_once() {
+    let store = "[store]\nurl = 'sqlite:/proc/none.db'\n";
+    let route = ("route.rhai", "fn request_route() { }");
+    let no_store = format!("{CONFIG}{store}");
+    for (files, file) in [
+        (&[("sipjab.toml", CONFIG)][..], "route.rhai"),
+        (&[("sipjab.toml", &*no_store), route], "/proc/none.db"),
+    ] {
+        let folder = folder(files);
+        let output = sipjab(folder.path(), &["run"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert_eq!(last.matches(file).count(), 1, "{said}");
+    }
+}
+
+#[test]
 fn help_shows_examples_and_where_the_configuration_is() {
     let folder = folder(&[]);
     let help = String::from_utf8(sipjab(folder.path(), &["--help"]).stdout).unwrap();

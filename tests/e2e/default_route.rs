@@ -60,6 +60,31 @@ fn two_phones_register_and_call_each_other() {
     assert_eq!((accounted(&log, "method=INVITE"), accounted(&log, "method=BYE")), (2, 2));
 }
 
+/// RFC 5627 §6: what follows in a dialog finds the phone by its GRUU, too.
+#[test]
+fn a_phone_is_known_by_its_gruu_within_a_dialog() {
+    let (sipjab, mut alice, mut bob) = start();
+    let registration = bob.registration();
+    bob.phone.ask("REGISTER", &registration, "", sipjab.udp);
+    let challenge = bob.phone.expect("401 REGISTER");
+    let credentials = bob.credentials(&challenge, "REGISTER", &registration.uri);
+    let more = format!("Supported: gruu\r\n{credentials}");
+    let register = bob.phone.bytes("REGISTER", &registration.next(), &more);
+    let contact = format!("<{}>", bob.phone.contact());
+    let with_instance = format!("{contact};+sip.instance=\"<urn:uuid:1>\"");
+    let register = String::from_utf8(register).unwrap().replace(&contact, &with_instance);
+    bob.phone.send(register.as_bytes(), sipjab.udp);
+    let answer = bob.phone.expect("200 REGISTER");
+    for kind in ["pub-gruu", "temp-gruu"] {
+        let gruu = answer.header("Contact").split(&format!("{kind}=\"")).nth(1);
+        let uri = gruu.and_then(|rest| rest.split('"').next()).expect(kind).to_owned();
+        let (at_alice, _) = call(&mut alice, &mut bob, &sipjab);
+        let by_gruu = Dialog { uri, ..at_alice };
+        inside("BYE", &by_gruu, &mut alice.phone, &mut bob.phone, sipjab.udp);
+    }
+    sipjab.terminate();
+}
+
 /// As after a restart: nobody knows that the dialog began here, so who goes on with it must prove who it is.
 #[test]
 fn a_dialog_that_is_not_known_goes_on_with_a_password() {

@@ -71,8 +71,8 @@ fn users_are_managed_from_the_command_line() {
     let twice = "sip:dan@sip.example,dan,secret\ndan@sip.example,dan,secret\n";
     for (arguments, input, said) in [
         (&["add", "dan@sip.example", "a@b@c"][..], "secret\n", "`a@b@c` is no Jabber account"),
-        (&["add", "dan@sip.example", "dan"], "\n", "there is no password"),
-        (&["import", "-"], wrong, "line 2: there is no password"),
+        (&["add", "dan@sip.example", "dan"], "\n", "no password was given on standard input"),
+        (&["import", "-"], wrong, "line 2: the password is empty"),
         (&["import", "-"], taken, "line 2: sip:alice@sip.example has an account already"),
         (&["import", "-"], twice, "line 2: sip:dan@sip.example has an account already"),
     ] {

@@ -1,6 +1,6 @@
 //! Phones register, are found, and outlive a restart and a database that does not answer.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -163,6 +163,56 @@ fn a_gruu_and_a_flow_lead_to_their_phone() {
     assert_eq!(arrived.request_uri(), "sip:me@192.0.2.200", "along the flow");
     let unknown = "sip:bob@sip.example;gr=urn:uuid:1";
     finds_nobody(&mut alice, unknown, &sipjab);
+    sipjab.terminate();
+}
+
+/// RFC 5626 §8: on the port that takes SIP, a phone asks whether its flow lives.
+#[test]
+fn a_flow_is_kept_alive_by_stun() {
+    let sipjab = Sipjab::start(&setup(""));
+    let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+    phone.set_read_timeout(Some(PATIENCE)).unwrap();
+    let transaction = b"twelve bytes";
+    let request = [&b"\x00\x01\x00\x00\x21\x12\xa4\x42"[..], transaction].concat();
+    phone.send_to(&request, sipjab.udp).unwrap();
+    let mut buffer = [0; 100];
+    let (length, from) = phone.recv_from(&mut buffer).unwrap();
+    assert_eq!((length, from), (32, sipjab.udp));
+    assert_eq!(buffer[..2], [1, 1], "a Binding Response");
+    assert_eq!(buffer[8..20], transaction[..]);
+    let port = u16::from_be_bytes([buffer[26], buffer[27]]) ^ 0x2112;
+    assert_eq!(port, phone.local_addr().unwrap().port());
+    assert!(!sipjab.terminate().iter().any(|line| line.contains("refused")));
+}
+
+/// RFC 5627 §5.1
+#[test]
+fn temporary_gruus_reach_the_phone_until_its_call_id_changes() {
+    const INSTANCE: &str = "<urn:uuid:00000000-0000-1000-8000-000a95a0e129>";
+    let sipjab = Sipjab::start(&setup(""));
+    let (mut alice, mut bob) = (Agent::bind(), Agent::bind());
+    let contact = format!("<sip:me@{}>;+sip.instance=\"{INSTANCE}\"", bob.local);
+    let headers = format!("Supported: gruu\r\nContact: {contact}\r\n");
+    let registers = |bob: &mut Agent, call_id: &str, cseq| {
+        let call_id = call_id.to_owned();
+        let register = Outgoing { call_id, ..Outgoing::register(BOB, cseq, &headers) };
+        let answer = bob.ask(&register, sipjab.udp);
+        let contact = answer.header("Contact").to_owned();
+        let gruu = contact.split("temp-gruu=\"").nth(1).and_then(|rest| rest.split('"').next());
+        gruu.unwrap_or_else(|| panic!("no temporary GRUU in {contact}")).to_owned()
+    };
+    let old = [registers(&mut bob, "one", 1), registers(&mut bob, "one", 2)];
+    assert_ne!(old[0], old[1]);
+    for gruu in &old {
+        assert!(!gruu.contains("bob"), "{gruu}");
+        let arrived = reaches(&mut alice, &mut bob, gruu, &sipjab);
+        assert_eq!(arrived.request_uri(), format!("sip:me@{}", bob.local));
+    }
+    let new = registers(&mut bob, "two", 1);
+    for gruu in &old {
+        finds_nobody(&mut alice, gruu, &sipjab);
+    }
+    reaches(&mut alice, &mut bob, &new, &sipjab);
     sipjab.terminate();
 }
 

@@ -222,7 +222,7 @@ fn a_file_that_cannot_be_opened_ends_the_start_with_a_reason() {
     let output = run_to_end("run", configuration, SCRIPT);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("/nowhere/sip.db") && said.contains("unable to open"), "{said}");
+    assert!(said.contains("/nowhere/sip.db") && said.contains("folder must be there"), "{said}");
     assert_eq!(run_to_end("check", configuration, SCRIPT).status.code(), Some(0));
 }
 

@@ -124,17 +124,11 @@ impl Bridge {
         }
         let lane = Arc::from(bare(stanza.to.as_str()));
         let made = Some(Made::Stanza(stanza));
-        // Only what is written names them.
-        let request = match self.spool.is_durable() || id.is_none() {
-            true => Message::parse(bytes.clone()).ok(),
-            false => None,
-        };
-        let offered = match (&request, id) {
-            (Some(request), id) => {
-                Offered::request(id.unwrap_or_else(|| MessageId::of_request(request)), request)
-            }
-            (None, Some(id)) => Offered::new(id, Kind::component(What::Request)),
-            (None, None) => return tell(waiter, not_kept("The Message Is Unreadable")),
+        // Only what is written names its ends.
+        let request = self.spool.is_durable().then(|| Message::parse(bytes.clone()));
+        let offered = match &request {
+            Some(Ok(request)) => Offered::request(id, request),
+            _ => Offered::new(id, Kind::component(What::Request)),
         };
         let is_held = waiter.is_none();
         self.accept_offered(Offered { lane, bytes, made, is_held, ..offered }, waiter);

@@ -28,6 +28,11 @@ impl Held {
         fits || is_owed
     }
 
+    /// Is nothing held?
+    pub fn is_empty(&self) -> bool {
+        self.messages.load(Ordering::Relaxed) == 0
+    }
+
     /// Lets a message of this size go.
     pub fn give_back(&self, size: usize) {
         self.messages.fetch_sub(1, Ordering::Relaxed);

@@ -252,6 +252,16 @@ fn operations_are_counted_for_each_run() {
 }
 
 #[test]
+fn a_variable_that_a_function_is_given_keeps_its_value() {
+    let stage = Stage::new(
+        "fn request_route() { let name = \"a\"; set_avp(name, 1); set_avp(name, 2); let flag = 3; setflag(flag); \
+         let status = 200; if isflagset(flag) && search(name) { sl_send_reply(status, name); } \
+         sl_send_reply(status, name); }",
+    );
+    assert_eq!(stage.run().unwrap(), ["sl 200 a", "sl 200 a"]);
+}
+
+#[test]
 fn runs_do_not_see_each_others_variables() {
     let stage = Stage::new(
         "fn request_route() { if is_def_var(\"a\") { sl_send_reply(500, \"\"); } let a = 1; \

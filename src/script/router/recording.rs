@@ -1,6 +1,6 @@
 //! A server for tests: it writes down what scripts have it do, and knows what the test tells it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use crate::script::export::Kind;
 use crate::script::route::{FromXmpp, Listener, Route, Target};
 use crate::sip::Message;
 use crate::sip::certificate::Certificate;
-use crate::sip::location::Binding;
+use crate::sip::location::{Binding, Location, Rules, Walk};
 use crate::sip::transaction::KeySeed;
 use crate::sip::transport::{Source, Transport, peer_uri};
 use crate::xmpp::{Stanza, StanzaError};
@@ -30,8 +30,10 @@ pub(crate) struct Recording {
     journal: RefCell<Vec<String>>,
     /// Contacts by URI.
     pub(crate) contacts: RefCell<BTreeMap<String, Vec<Target>>>,
-    /// The contacts of alice@sip.example.
+    /// The contacts of alice@sip.example, before anyone walks through them.
     pub(crate) bindings: RefCell<Vec<Binding>>,
+    /// The same, to walk through.
+    pub(crate) location: OnceCell<Location>,
     /// What requests of our own are answered; without it, 200.
     pub(crate) request_status: RefCell<Option<u16>>,
     /// What becomes of stanzas; without it they are handed over.
@@ -223,9 +225,21 @@ impl Router for Recording {
         self.contacts.borrow_mut().remove(uri).unwrap_or_default().len()
     }
 
-    fn registered(&self, _: &str, is_meant: &dyn Fn(&Binding) -> bool) -> Vec<Registered> {
-        let bindings = self.bindings.borrow();
-        let found = bindings.iter().filter(|binding| is_meant(binding));
+    fn registered(
+        &self,
+        _: &str,
+        walk: &mut Walk,
+        is_meant: &dyn Fn(&Binding) -> bool,
+    ) -> Vec<Registered> {
+        let location = self.location.get_or_init(|| {
+            let mut location = Location::new(Rules::default(), "run", false);
+            for (number, binding) in self.bindings.borrow().iter().enumerate() {
+                location.restore(clock::now(), number.to_string(), binding.clone());
+            }
+            location
+        });
+        let seen = location.walk(clock::now(), walk, 2);
+        let found = seen.into_iter().map(|(_, binding)| binding).filter(|it| is_meant(it));
         let registered = |binding: &Binding| Registered {
             address: "alice@sip.example".to_owned(),
             ruid: binding.ruid.clone(),

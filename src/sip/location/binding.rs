@@ -52,6 +52,8 @@ pub struct Binding {
     pub branch_flags: u32,
     /// It never leaves memory.
     pub is_volatile: bool,
+    /// What it shares with the temporary GRUUs that lead to it.
+    pub(super) generation: Option<u64>,
     /// It has been given to the store, or came from there.
     pub(super) is_stored: bool,
 }
@@ -76,6 +78,7 @@ impl Binding {
             ruid: ruid.into(),
             branch_flags: 0,
             is_volatile: false,
+            generation: None,
             is_stored: false,
         }
     }
@@ -102,8 +105,14 @@ impl Binding {
         }
     }
 
-    /// The value of Contact in a 200 (RFC 3261 §10.3 step 8); `gruu_address` is given to whoever understands GRUUs.
-    pub(super) fn contact(&self, now: Instant, gruu_address: Option<&str>) -> String {
+    /// The value of Contact in a 200 (RFC 3261 §10.3 step 8); `gruu_address` and a temporary GRUU are given to
+    /// whoever understands GRUUs.
+    pub(super) fn contact(
+        &self,
+        now: Instant,
+        gruu_address: Option<&str>,
+        temporary: Option<String>,
+    ) -> String {
         let mut value = format!("<{}>", self.uri);
         if self.q < BEST {
             value += ";q=";
@@ -115,6 +124,9 @@ impl Binding {
             write!(value, ";+sip.instance=\"{instance}\"").expect("a String takes everything");
             if let Some(gruu) = gruu_address.and_then(|address| gruu::public(address, instance)) {
                 write!(value, ";pub-gruu=\"{gruu}\"").expect("a String takes everything");
+            }
+            if let Some(gruu) = temporary {
+                write!(value, ";temp-gruu=\"{gruu}\"").expect("a String takes everything");
             }
         }
         if self.reg_id > 0 {

@@ -47,6 +47,12 @@ pub enum RegisterError {
         /// The shortest, in seconds.
         min: u32,
     },
+    /// The contact of an instance is no SIP URI (RFC 5627 §5.1).
+    #[error("the contact of an instance is no SIP URI")]
+    ContactIsNoSip,
+    /// The contact of an instance is the address that it is registered for, or a GRUU of it (RFC 5627 §5.1).
+    #[error("the contact leads back here")]
+    LeadsBack,
     /// More contacts than one address of record may have.
     #[error("too many contacts")]
     TooManyContacts,
@@ -69,6 +75,8 @@ impl RegisterError {
             Self::OutboundRequired => (421, "Extension Required"),
             Self::OutOfOrder => (500, "Registration Out Of Order"),
             Self::TooBrief { .. } => (423, "Interval Too Brief"),
+            Self::ContactIsNoSip => (403, "Contact Is No SIP URI"),
+            Self::LeadsBack => (403, "Contact Leads Back"),
             Self::TooManyContacts => (403, "Too Many Contacts"),
             Self::Full => (503, "Too Many Registrations"),
         }

@@ -24,7 +24,7 @@ pub(super) fn public(address: &str, instance: &str) -> Option<String> {
 pub(super) enum Gruu<'a> {
     /// There is none: every instance is meant.
     None,
-    /// A temporary one, which is none of ours.
+    /// A temporary one, which says what it means in its user.
     Temporary,
     /// The instance that a public one names.
     Public(std::borrow::Cow<'a, str>),

@@ -106,6 +106,9 @@ impl Registration {
             true => Vec::new(),
             false => reader.contacts(is_direct || path.ends_at_outbound_edge)?,
         };
+        if rules.makes_gruus {
+            contacts.iter().try_for_each(|asked| asked.check_instance(&uri, &address, rules))?;
+        }
         let makes_flow = contacts.iter().any(|asked| asked.reg_id > 0);
         let mut registration = Self {
             gruu_address: full_address(&uri, rules.address)
@@ -169,6 +172,7 @@ impl Registration {
             ruid,
             branch_flags: self.branch_flags,
             is_volatile: self.is_volatile,
+            generation: None,
             is_stored,
         }
     }
@@ -378,6 +382,27 @@ impl Asked {
             instance: binding.instance.clone(),
             reg_id: binding.reg_id,
         }
+    }
+
+    /// RFC 5627 §5.1: the contact of an instance is a SIP URI, and not the address that it is registered for.
+    fn check_instance(
+        &self,
+        to: &Uri<'_>,
+        address: &str,
+        rules: &Rules,
+    ) -> Result<(), RegisterError> {
+        if self.instance.is_none() || self.seconds == 0 {
+            return Ok(());
+        }
+        let uri = Uri::parse(&self.uri).map_err(RegisterError::Contact)?;
+        if !uri.is_sip() {
+            return Err(RegisterError::ContactIsNoSip);
+        }
+        let is_public_gruu = || rules.address.address_of(&uri).as_deref() == Some(address);
+        if uri.is_equivalent(to) || (uri.has_param("gr") && is_public_gruu()) {
+            return Err(RegisterError::LeadsBack);
+        }
+        Ok(())
     }
 
     fn is_same(&self, other: &Self) -> bool {

@@ -176,6 +176,95 @@ fn rfc5627_s5_2_whoever_understands_gruus_is_given_one() {
     assert_eq!(registrar.goes_to(gruu), ["sip:new@h"], "§5.1: the newest of an instance");
 }
 
+impl Registrar {
+    /// A REGISTER of one of the instance's contacts; gives the temporary GRUU that it is told.
+    fn temporary(&mut self, call_id: &str, cseq: u32, uri: &str, more: &str) -> String {
+        let headers = format!("Supported: gruu, outbound\r\n{}", flow(uri, more));
+        let told = self.hears(&request("sip:alice@sip.example", call_id, cseq, &headers)).unwrap();
+        let contact = told.iter().find(|contact| contact.starts_with(&format!("<{uri}>"))).unwrap();
+        let gruu = contact.split("temp-gruu=\"").nth(1).and_then(|rest| rest.split('"').next());
+        self.now += seconds(1);
+        gruu.unwrap_or_else(|| panic!("no temporary GRUU in {contact}")).to_owned()
+    }
+}
+
+#[test]
+fn rfc5627_s5_1_each_register_brings_another_address_of_the_instance() {
+    let mut registrar = Registrar::new();
+    let one = registrar.temporary("one", 1, "sip:a@h", "");
+    registrar.takes_other(1, "Contact: <sip:b@h>;q=1\r\n").unwrap();
+    let two = registrar.temporary("one", 2, "sip:a@h", "");
+    assert_ne!(one, two);
+    for gruu in [&one, &two, &one.replace(";gr", ";gr="), &one.replace("sip:", "sips:")] {
+        assert_eq!(registrar.goes_to(gruu), ["sip:a@h"], "{gruu}");
+    }
+    assert!(registrar.goes_to(&one.replace(";gr", "")).is_empty(), "it is no user's name");
+    assert!(registrar.goes_to("sip:x@sip.example;gr").is_empty());
+    let plain = registrar.takes(3, &flow("sip:a@h", "")).unwrap();
+    assert!(!plain.concat().contains("temp-gruu"), "§5.2: told to who understands it");
+}
+
+#[test]
+fn rfc5627_s5_1_another_call_id_ends_all_earlier_ones() {
+    let mut registrar = Registrar::new();
+    let old = [1, 2].map(|cseq| registrar.temporary("one", cseq, "sip:a@h", ""));
+    let new = registrar.temporary("two", 1, "sip:a@h", "");
+    for gruu in &old {
+        assert!(registrar.goes_to(gruu).is_empty());
+    }
+    assert_eq!(registrar.goes_to(&new), ["sip:a@h"]);
+}
+
+#[test]
+fn rfc5627_s5_1_a_second_flow_with_a_call_id_of_its_own_ends_nothing() {
+    let mut registrar = Registrar::new();
+    let first = registrar.temporary("one", 1, "sip:a@h", ";reg-id=1");
+    let second = registrar.temporary("two", 1, "sip:b@h", ";reg-id=2");
+    for gruu in [&first, &second] {
+        assert_eq!(registrar.goes_to(gruu), ["sip:b@h"], "the newest flow of the instance");
+    }
+    let anew = registrar.temporary("three", 1, "sip:c@h", ";reg-id=1");
+    for gruu in [&first, &second] {
+        assert!(registrar.goes_to(gruu).is_empty(), "all of the instance");
+    }
+    assert_eq!(registrar.goes_to(&anew), ["sip:c@h"]);
+    registrar.takes_other(2, &flow("sip:c@h", ";reg-id=1;expires=0")).unwrap();
+    assert_eq!(registrar.goes_to(&anew), ["sip:b@h"], "a flow is left");
+}
+
+#[test]
+fn rfc5627_s5_3_temporary_ones_end_with_the_registration() {
+    let mut registrar = Registrar::new();
+    let gone = registrar.temporary("one", 1, "sip:a@h", ";expires=90");
+    let public = "sip:alice@sip.example;gr=urn:uuid:00000000-0000-1000-8000-000A95A0E128";
+    registrar.takes(2, "Contact: *\r\nExpires: 0\r\n").unwrap();
+    let expired = registrar.temporary("one", 3, "sip:a@h", ";expires=90");
+    assert!(registrar.goes_to(&gone).is_empty());
+    registrar.now += seconds(90);
+    assert!(registrar.goes_to(&expired).is_empty());
+    let current = registrar.temporary("one", 4, "sip:a@h", "");
+    assert!(registrar.goes_to(&expired).is_empty() && registrar.goes_to(&gone).is_empty());
+    for gruu in [&*current, public] {
+        assert_eq!(registrar.goes_to(gruu), ["sip:a@h"]);
+    }
+}
+
+#[test]
+fn rfc5627_s5_1_an_instance_is_not_registered_at_its_own_address() {
+    let mut registrar = Registrar::new();
+    let temporary = registrar.temporary("one", 1, "sip:a@h", "");
+    let public = "sip:alice@sip.example;gr=urn:x";
+    for uri in ["sip:alice@SIP.example", public, &temporary, "tel:+1"] {
+        let error = registrar.takes(2, &flow(uri, "")).unwrap_err();
+        assert_eq!(error.status().0, 403, "{uri}");
+        registrar.takes(2, &flow(uri, ";expires=0")).unwrap();
+    }
+    assert_eq!(registrar.uris(), ["sip:a@h"]);
+    registrar.location.rules.makes_gruus = false;
+    let told = registrar.takes(2, &format!("Supported: gruu\r\n{}", flow("sip:a@h", ""))).unwrap();
+    assert!(!told.concat().contains("gruu="), "they are off");
+}
+
 #[test]
 fn a_contact_bomb_is_refused_before_it_is_read() {
     let many: Vec<_> = (0..1000).map(|n| format!("<sip:a{n}@h>")).collect();
