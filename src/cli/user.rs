@@ -3,6 +3,7 @@
 mod csv;
 pub(super) mod verify;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -209,19 +210,7 @@ impl Action {
             }
             Self::Import { file } => {
                 let rows = csv::read(&text_of(&file)?)?;
-                for csv::NewUser { line, jab_id, password, .. } in &rows {
-                    may_log_in(jabber, jab_id, password).map_err(|error| UserError::Csv {
-                        line: *line,
-                        reason: error.to_string(),
-                    })?;
-                }
-                for csv::NewUser { line, sip_id, jab_id, password } in &rows {
-                    let added = users.add(sip_id, jab_id, password).await;
-                    added.map_err(|error| UserError::Csv {
-                        line: *line,
-                        reason: error.to_string(),
-                    })?;
-                }
+                import(jabber, &rows).await?;
                 println!("{} users added", rows.len());
             }
             Self::Export { with_passwords } => {
@@ -248,6 +237,26 @@ impl Action {
         }
         Ok(())
     }
+}
+
+/// Adds all users, or none when one of them cannot be added.
+async fn import(jabber: &Jabber, rows: &[csv::NewUser]) -> Result<(), UserError> {
+    let users = jabber.users();
+    let ids: Vec<_> = rows.iter().map(|row| row.sip_id.clone()).collect();
+    let mut taken: BTreeSet<_> = users.find_all(&ids).await?.into_keys().collect();
+    let wrong = |line, reason: String| UserError::Csv { line, reason };
+    for csv::NewUser { line, sip_id, jab_id, password } in rows {
+        let may = may_log_in(jabber, jab_id, password);
+        may.map_err(|error| wrong(*line, error.to_string()))?;
+        if !taken.insert(sip_id.clone()) {
+            return Err(wrong(*line, AddError::Taken(sip_id.clone()).to_string()));
+        }
+    }
+    for csv::NewUser { line, sip_id, jab_id, password } in rows {
+        let added = users.add(sip_id, jab_id, password).await;
+        added.map_err(|error| wrong(*line, error.to_string()))?;
+    }
+    Ok(())
 }
 
 fn known(is_known: bool, sip_id: String) -> Result<(), UserError> {

@@ -67,10 +67,14 @@ fn users_are_managed_from_the_command_line() {
     let (code, said) = run(&["add", "alice@sip.example", "bob"], "secret\n");
     assert_eq!((code, &*said), (1, "sipjab: sip:alice@sip.example has an account already\n"));
     let wrong = "sip:dan@sip.example,dan,secret\nsip:eve@sip.example,eve,\n";
+    let taken = "sip:dan@sip.example,dan,secret\nalice@sip.example,alice,secret\n";
+    let twice = "sip:dan@sip.example,dan,secret\ndan@sip.example,dan,secret\n";
     for (arguments, input, said) in [
         (&["add", "dan@sip.example", "a@b@c"][..], "secret\n", "`a@b@c` is no Jabber account"),
         (&["add", "dan@sip.example", "dan"], "\n", "no password was given on standard input"),
         (&["import", "-"], wrong, "line 2: the password is empty"),
+        (&["import", "-"], taken, "line 2: sip:alice@sip.example has an account already"),
+        (&["import", "-"], twice, "line 2: sip:dan@sip.example has an account already"),
     ] {
         let (code, heard) = run(arguments, input);
         assert!(code == 1 && heard.contains(said), "{heard}");
