@@ -74,9 +74,9 @@ fn who_goes_offline_while_the_server_is_away_loses_nothing() {
     let (mut server, sipjab) = keeping_stage(QUEUED);
     let mut phone = Agent::bind();
     register(&mut phone, "alice", &sipjab);
-    queue(&mut phone, "before", &sipjab);
-    let mut bob = Client::login(&server, "bob");
-    bob_hears(&mut bob, &["before".to_owned()]);
+    // She is online; nothing of hers is under way.
+    write(&mut Client::login(&server, "bob"), "before");
+    assert_eq!(hears(&mut phone).text(), "before");
     server.stop();
     let texts: Vec<_> = (0..200).map(|number| format!("number {number}")).collect();
     texts.iter().for_each(|text| queue(&mut phone, text, &sipjab));
@@ -86,7 +86,8 @@ fn who_goes_offline_while_the_server_is_away_loses_nothing() {
     bob_hears(&mut bob, &texts);
     let told = hears(&mut phone).text();
     assert!(told.starts_with(OFFLINE), "{told}");
-    // What comes now waits at the server.
+    // What comes once her stream has ended waits at the server.
+    server.wait_for("Client disconnected");
     write(&mut bob, "too late");
     assert!(phone.serve(200, "OK", Duration::from_secs(3)).is_none(), "online again");
     queue(&mut phone, ":on", &sipjab);

@@ -1,5 +1,7 @@
 //! What a server sends on an XMPP stream, as a tree per stanza, read by a thread into a queue.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{BufReader, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -51,17 +53,21 @@ impl Element {
 }
 
 /// The elements that arrive on a stream; the stream header counts as one, without children.
-pub(crate) struct Inbox(Receiver<Element>);
+pub(crate) struct Inbox {
+    arriving: Receiver<Element>,
+    /// Came before an answer that was waited for, and nobody has seen them yet.
+    passed: RefCell<VecDeque<Element>>,
+}
 
 impl Inbox {
     /// Reads `source` until it ends.
     pub(crate) fn read(source: impl Read + Send + 'static) -> Self {
         let (sender, receiver) = channel();
         thread::spawn(move || read_stream(source, &sender));
-        Self(receiver)
+        Self { arriving: receiver, passed: RefCell::default() }
     }
 
-    /// The next element that `wanted` accepts; others are passed over.
+    /// The next element that `wanted` accepts; others are lost.
     pub(crate) fn next_that(
         &self,
         patience: Duration,
@@ -70,11 +76,29 @@ impl Inbox {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let element = self.0.recv_timeout(left)?;
+            let passed = self.passed.borrow_mut().pop_front();
+            let element = passed.map_or_else(|| self.arriving.recv_timeout(left), Ok)?;
             if wanted(&element) {
                 return Ok(element);
             }
         }
+    }
+
+    /// The answer that `wanted` accepts; messages that come before it stay for whoever asks next.
+    pub(crate) fn answer(
+        &self,
+        patience: Duration,
+        wanted: impl Fn(&Element) -> bool,
+    ) -> Result<Element, RecvTimeoutError> {
+        let messages = RefCell::new(VecDeque::new());
+        let answer = self.next_that(patience, |element| {
+            if element.name == "message" {
+                messages.borrow_mut().push_back(element.clone());
+            }
+            wanted(element)
+        });
+        self.passed.replace(messages.into_inner());
+        answer
     }
 }
 

@@ -71,9 +71,8 @@ impl Client {
         let id = self.fresh_id();
         let to = if to.is_empty() { String::new() } else { format!(" to='{}'", escaped(to)) };
         self.try_send(&format!("<iq type='{kind}' id='{id}'{to}>{payload}</iq>"));
-        self.await_element("the answer to an iq", |element| {
-            element.name == "iq" && element.attribute("id") == id
-        })
+        let answer = |element: &Element| element.name == "iq" && element.attribute("id") == id;
+        self.inbox.answer(PATIENCE, answer).map_err(|_| "the answer to an iq")
     }
 
     /// The next element of any kind; an error when time or the stream is over.
