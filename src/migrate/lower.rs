@@ -17,7 +17,7 @@ use super::dialect::Dialect;
 use super::finding::{Code, Finding};
 use super::functions::Functions;
 use super::preprocess::{Comment, Source};
-use super::tree::{Call, Item, Node, Route};
+use super::tree::{Call, Item, Node};
 use super::variable::Type;
 
 /// Marks the place of a statement or call in the script, with its number; taken out at the end.
@@ -125,8 +125,7 @@ impl<'s> Lowering<'s> {
         self.stacked = stack::stacked(items, self.world.dialect, &self.world.source.text);
         self.order = order::order(items, self.world.dialect);
         self.tell_order();
-        let has_main =
-            items.iter().any(|item| matches!(&item.it, Item::Route(route) if is_main(route)));
+        let has_main = route::all(items).any(route::is_main);
         self.header(items);
         let mut previous_end = 0;
         for item in items {
@@ -315,24 +314,13 @@ fn clean(line: &str) -> String {
     line.chars().filter(|c| !c.is_control() || *c == '\t').collect()
 }
 
-/// Is it the route that every request runs through?
-fn is_main(route: &Route) -> bool {
-    match route.kind.as_str() {
-        "request_route" => true,
-        "route" => route.name.as_deref().is_none_or(|name| name == "0" || name.is_empty()),
-        _ => false,
-    }
-}
-
 impl Routes {
     fn of(items: &[Node<Item>]) -> Self {
         let mut routes = Self::default();
-        for item in items {
-            if let Item::Route(route) = &item.it {
-                let name = route.name.clone().unwrap_or_default();
-                routes.names.insert((route::script_kind(&route.kind, &name).to_owned(), name));
-                route::asked(&route.body, &mut routes.asked);
-            }
+        for route in route::all(items) {
+            let name = route.name.clone().unwrap_or_default();
+            routes.names.insert((route::script_kind(&route.kind, &name).to_owned(), name));
+            route::asked(&route.body, &mut routes.asked);
         }
         routes
     }

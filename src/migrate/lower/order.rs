@@ -10,7 +10,8 @@ use super::super::finding::Code;
 use super::super::text;
 use super::super::tree::{Block, Call, Expr, Expression, Item, Node, Statement};
 use super::super::variable;
-use super::{Lowering, called_route, is_main, route};
+use super::route::{self, DEEPEST, MOST_STEPS};
+use super::{Lowering, called_route};
 
 /// Headers that functions edit without naming them.
 const EDITORS: &[(&str, &[&str])] = &[
@@ -28,11 +29,6 @@ const EDITORS: &[(&str, &[&str])] = &[
 /// Variables that are headers.
 const HEADERS: &[(&str, &str)] =
     &[("ct", "contact"), ("cT", "content-type"), ("ua", "user-agent"), ("cl", "content-length")];
-
-/// What is walked through at most; behind it, nothing more is found.
-const MOST_STEPS: usize = 2_000_000;
-/// Routes that call each other so deep are walked through.
-const DEEPEST: usize = 100;
 
 /// What is any header, or some header that a pattern does not tell.
 const ANY: &str = "*";
@@ -60,19 +56,7 @@ pub(super) type Order = BTreeMap<(usize, String), Late>;
 
 /// Follows the routes as they run, each of those that begin on their own.
 pub(super) fn order(items: &[Node<Item>], dialect: Dialect) -> Order {
-    let routes = items.iter().filter_map(|item| match &item.it {
-        Item::Route(route) => Some(route),
-        _ => None,
-    });
-    let mut named = BTreeMap::new();
-    let mut entries = Vec::new();
-    for route in routes {
-        let name = route.name.clone().unwrap_or_default();
-        match route::script_kind(&route.kind, &name) {
-            "route" if !is_main(route) => drop(named.insert(name, &route.body)),
-            _ => entries.push(&route.body),
-        }
-    }
+    let (named, begun) = route::called_and_begun(items);
     let mut walk = Walk {
         dialect,
         routes: &named,
@@ -83,8 +67,8 @@ pub(super) fn order(items: &[Node<Item>], dialect: Dialect) -> Order {
         steps: 0,
         depth: 0,
     };
-    for body in entries {
-        walk.route(body, Edits::new());
+    for route in begun {
+        walk.route(&route.body, Edits::new());
     }
     walk.late
 }

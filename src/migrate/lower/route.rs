@@ -1,6 +1,6 @@
 //! Routes: which function each becomes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::finding::Code;
 use super::super::tree::{Block, Expr, Expression, Item, Node, Route, Statement};
@@ -19,6 +19,35 @@ pub(super) fn script_kind(kind: &str, name: &str) -> &'static str {
         "reply_route" if !name.is_empty() => "failure_route",
         _ => "",
     }
+}
+
+/// Statements that a walk through the routes looks at, at most.
+pub(super) const MOST_STEPS: usize = 2_000_000;
+/// Routes that call each other so deep are walked through.
+pub(super) const DEEPEST: usize = 100;
+
+/// The routes of a file, in order.
+pub(super) fn all(items: &[Node<Item>]) -> impl Iterator<Item = &Route> {
+    items.iter().filter_map(|item| match &item.it {
+        Item::Route(route) => Some(route),
+        _ => None,
+    })
+}
+
+/// Is it the route that every request runs through?
+pub(super) fn is_main(route: &Route) -> bool {
+    kind_of(route) == "request_route"
+}
+
+fn kind_of(route: &Route) -> &'static str {
+    script_kind(&route.kind, route.name.as_deref().unwrap_or_default())
+}
+
+/// The routes that others call, by their names, and those that begin on their own, in order.
+pub(super) fn called_and_begun(items: &[Node<Item>]) -> (BTreeMap<String, &Block>, Vec<&Route>) {
+    let (called, begun) = all(items).partition::<Vec<_>, _>(|route| kind_of(route) == "route");
+    let name = |route: &Route| route.name.clone().unwrap_or_default();
+    (called.into_iter().map(|route| (name(route), &route.body)).collect(), begun)
 }
 
 /// Collects the routes that conditions call.

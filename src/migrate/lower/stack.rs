@@ -10,13 +10,9 @@ use super::super::dialect::Dialect;
 use super::super::text::literal;
 use super::super::tree::{Block, Call, Expr, Expression, Item, Node, Statement};
 use super::super::variable::{self, Type, Variable};
+use super::route::{self, DEEPEST, MOST_STEPS};
 use super::value::{Value, variable_name};
-use super::{Lowering, called_route, is_main, route};
-
-/// Statements that are walked through for all variables together; behind them, a variable may have several values.
-const MOST_STEPS: usize = 2_000_000;
-/// Routes that call each other so deep are walked through.
-const DEEPEST: usize = 100;
+use super::{Lowering, called_route};
 
 /// What a statement does to the values of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,32 +30,20 @@ enum Change {
 /// The variables of the message that have several values at a time, and whose older ones are asked for.
 pub(super) fn stacked(items: &[Node<Item>], dialect: Dialect, text: &str) -> BTreeSet<String> {
     let mut seen = asked_by_index(text);
-    let routes = items.iter().filter_map(|item| match &item.it {
-        Item::Route(route) => Some(route),
-        _ => None,
-    });
-    let (mut named, mut entries, mut main) = (BTreeMap::new(), Vec::new(), None);
-    for route in routes {
-        popped(&route.body, dialect, &mut seen);
-        let name = route.name.clone().unwrap_or_default();
-        if is_main(route) {
-            main = Some(&route.body);
-        } else if route::script_kind(&route.kind, &name) == "route" {
-            named.insert(name, &route.body);
-        } else {
-            entries.push(&route.body);
-        }
-    }
+    route::all(items).for_each(|route| popped(&route.body, dialect, &mut seen));
+    let (named, begun) = route::called_and_begun(items);
+    let (main, later): (Vec<_>, Vec<_>) = begun.into_iter().partition(|it| route::is_main(it));
+    // Of all variables together; behind the most of them, a variable may have several values.
     let steps = Cell::new(0);
     let holds_several = |name: &String| {
         let (routes, steps) = (&named, &steps);
         let known = BTreeMap::new();
         let mut walk = Walk { name, dialect, routes, known, left: 0, steps, depth: 0 };
-        let mut most = main.map_or(0, |body| walk.whole(body, 0));
+        let mut most = main.last().map_or(0, |route| walk.whole(&route.body, 0));
         // Other routes run later, and more than once.
         for _ in 0..2 {
-            for body in &entries {
-                most = most.max(walk.whole(body, most));
+            for route in &later {
+                most = most.max(walk.whole(&route.body, most));
             }
         }
         most > 1 || walk.known.values().any(|most| *most > 1) || steps.get() > MOST_STEPS
