@@ -108,6 +108,14 @@ impl User {
     }
 }
 
+/// Adds a row that counts, with the password as it stands in the database.
+pub fn insert(sip_id: &str, jab_id: &str, stored: &str) -> Statement {
+    Statement::new("INSERT INTO jusers (jab_id, jab_passwd, sip_id, type) VALUES (?, ?, ?, 0)")
+        .bind(jab_id)
+        .bind(stored)
+        .bind(sip_id)
+}
+
 /// Why a row was not added.
 #[derive(Debug, thiserror::Error)]
 pub enum AddError {
@@ -187,9 +195,7 @@ impl Users {
             Some(seal) => seal.seal(password, &owner(sip_id, jab_id)),
             None => password.to_owned(),
         };
-        let added = "INSERT INTO jusers (jab_id, jab_passwd, sip_id, type) VALUES (?, ?, ?, 0)";
-        let statement = Statement::new(added).bind(jab_id).bind(stored).bind(sip_id);
-        self.store.execute(vec![statement]).await?;
+        self.store.execute(vec![insert(sip_id, jab_id, &stored)]).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::row::New;
 use super::told::{Counts, Told};
-use crate::store::users::JUSERS;
+use crate::store::users::{self, JUSERS};
 use crate::store::{Statement, Store, StoreError};
 
 /// What the module called Jabber.
@@ -64,10 +64,7 @@ impl Users<'_> {
                 }
                 None => {
                     if let Some(store) = self.store.filter(|_| !self.is_dry) {
-                        let added = "INSERT INTO jusers (jab_id, jab_passwd, sip_id, type) VALUES (?, ?, ?, 0)";
-                        let statement = Statement::new(added).bind(jab_id.clone());
-                        let statement = statement.bind(password.clone()).bind(sip_id.clone());
-                        store.execute(vec![statement]).await?;
+                        store.execute(vec![users::insert(sip_id, jab_id, password)]).await?;
                     }
                     if self.is_dry {
                         told.say(format!("  jusers {sip_id} {jab_id}: to put in"));
