@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::delivery::{Arrival, End, Home, Sender, going_down};
 use super::receipts::{Context, MAX_AWAITED};
 use super::rest;
-use super::shared::{Sending, Shared};
+use super::shared::{Promised, Sending, Shared};
 use super::spool::{Failure, Reply as Behind, Spool, said, tell};
 use super::worker::Worker;
 use crate::clock;
@@ -24,7 +24,7 @@ use crate::gateway::{
 };
 use crate::modules::xmpp::{Config, Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
-use crate::script::router::{Promise, Verdict};
+use crate::script::router::Verdict;
 use crate::sip::Message;
 use crate::xmpp::backoff::BackoffConfig;
 use crate::xmpp::iq::{Facts, Responder};
@@ -154,13 +154,11 @@ impl Bridge {
 
     /// Takes a stanza for XMPP, and tells who waits what was promised to him, or why not.
     pub(super) fn take(self: &Rc<Self>, sending: Sending) {
-        match sending.promise {
-            Promise::Queued => self.spool_request(sending),
-            Promise::Delivered => self.send_awaiting(sending),
-            Promise::HandedOver => {
-                let Sending { stanza, request, waiter: Some(waiter), .. } = sending else {
-                    return;
-                };
+        let Sending { stanza, request, promised } = sending;
+        match promised {
+            Promised::Queued(id, waiter) => self.spool_request(id, stanza, request, waiter),
+            Promised::Delivered(waiter) => self.send_awaiting(stanza, request, waiter),
+            Promised::HandedOver(waiter) => {
                 self.remember(&stanza.id, &stanza.to, request.clone());
                 if stanza.asks_receipt {
                     // Without room for it the sender goes without a receipt.

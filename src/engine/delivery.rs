@@ -74,6 +74,12 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
+    /// The sender of a stanza; it need not be at hand where the message is kept.
+    fn of(stanza: &Stanza, bounces: bool, id: Option<MessageId>, home: Rc<dyn Home>) -> Self {
+        let is_needed = bounces && id.is_none();
+        Self { stanza: is_needed.then(|| stanza.clone()), id, home }
+    }
+
     /// For a text of the gateway's own, which comes from nobody.
     pub(super) fn nobody(home: Rc<dyn Home>) -> Self {
         Self { stanza: None, id: None, home }
@@ -161,8 +167,7 @@ struct Kept(Rc<dyn Home>);
 /// Who hears what becomes of a route's stanza.
 fn sender_of(xmpp: &FromXmpp) -> Option<Sender> {
     let home = xmpp.home.downcast_ref::<Kept>()?.0.clone();
-    let is_needed = xmpp.bounces && xmpp.id.is_none();
-    Some(Sender { stanza: is_needed.then(|| xmpp.stanza.clone()), id: xmpp.id, home })
+    Some(Sender::of(&xmpp.stanza, xmpp.bounces, xmpp.id, home))
 }
 
 impl Worker {
@@ -170,8 +175,7 @@ impl Worker {
     pub(super) fn deliver_stanza(&self, arrival: Arrival) {
         let Arrival { request, stanza, home, account, bounces, id } = arrival;
         let kind = Kind::XmppMessage;
-        let is_needed = bounces && id.is_none();
-        let sender = Sender { stanza: is_needed.then(|| stanza.clone()), id, home };
+        let sender = Sender::of(&stanza, bounces, id, home);
         if self.shared.is_draining() {
             return match id {
                 Some(id) => sender.home.conclude(id, End::Unsent),

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::bridge::{Bridge, Waiter};
-use super::shared::Sending;
 use super::spool::tell;
 use crate::clock;
 use crate::gateway::{
-    Asked, Disposition, End, MessageId, Receipt, RequestIds, Wish, receipt_to_sender,
+    Asked, Disposition, End, MessageId, OutgoingStanza, Receipt, RequestIds, Wish,
+    receipt_to_sender,
 };
 use crate::script::router::{AccountOrder, OrderedMessage, Promise, Verdict};
 use crate::sip::Message;
@@ -36,10 +36,14 @@ impl From<Bytes> for Context {
 
 impl Bridge {
     /// Takes a stanza whose sender hears 200 once the recipient's own device has it.
-    pub(super) fn send_awaiting(&self, sending: Sending) {
-        let Sending { stanza, request, waiter, .. } = sending;
+    pub(super) fn send_awaiting(
+        &self,
+        stanza: OutgoingStanza,
+        request: Bytes,
+        waiter: oneshot::Sender<Verdict>,
+    ) {
         let id = stanza.id.clone();
-        let patience = waiter.map(|waiter| (waiter, self.patience));
+        let patience = Some((waiter, self.patience));
         self.remember(&id, &stanza.to, request.clone());
         if let Err(waiter) = self.expect_receipt(id.clone(), &stanza.to, request.into(), patience) {
             return tell(waiter, Verdict::new(503, "The Gateway Is Full"));

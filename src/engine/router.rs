@@ -7,13 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::delivery;
 use super::forwarding::begin;
 use super::relay::{Outbound, Tried};
-use super::shared::{Mail, Sending};
+use super::shared::{Mail, Promised, Sending};
 use super::spool::not_kept;
 use super::transactions::User;
 use super::worker::Worker;
@@ -156,25 +157,18 @@ impl Router for Worker {
         stanza: OutgoingStanza,
         promise: Promise,
     ) -> Waiting<Verdict> {
-        let full = || Verdict::new(503, "The Gateway Is Full");
-        let id = route.message_id.unwrap_or_else(|| MessageId::of_request(&route.message));
         let request = route.message.to_bytes();
+        let id = || route.message_id.unwrap_or_else(|| MessageId::of_request(&route.message));
         if promise == Promise::Queued && self.shared.spool.is_none() {
-            // Nothing is written, so that nobody has to wait for the worker that keeps it.
-            let size = request.len();
-            let sending = Sending { stanza, id, request, promise, waiter: None };
-            if !self.shared.held.take(size, false) {
-                return Box::pin(ready(not_kept("The Spool Is Full")));
-            }
-            if !self.queue_stanza(sending) {
-                self.shared.held.give_back(size);
-                return Box::pin(ready(full()));
-            }
-            return Box::pin(ready(Verdict::new(202, "Accepted")));
+            return Box::pin(ready(self.keep_in_memory(stanza, id(), request)));
         }
         let (waiter, fate) = oneshot::channel();
-        let sending = Sending { stanza, id, request, promise, waiter: Some(waiter) };
-        if !self.queue_stanza(sending) {
+        let promised = match promise {
+            Promise::Queued => Promised::Queued(id(), Some(waiter)),
+            Promise::HandedOver => Promised::HandedOver(waiter),
+            Promise::Delivered => Promised::Delivered(waiter),
+        };
+        if !self.queue_stanza(Sending { stanza, request, promised }) {
             return Box::pin(ready(full()));
         }
         Box::pin(async {
@@ -286,6 +280,11 @@ pub(super) fn check_options(route: &Route) -> Result<(), RouteError> {
     }
 }
 
+/// The refusal of a stanza that cannot be queued.
+fn full() -> Verdict {
+    Verdict::new(503, "The Gateway Is Full")
+}
+
 /// Is there nothing to decide about the responses of a relayed request? Most are so, and cost less then.
 fn is_plain(route: &Route) -> bool {
     route.kind == Kind::Request
@@ -334,6 +333,20 @@ impl Worker {
             let actions = forwarding.state.borrow_mut().context.handle_answer();
             self.act(&forwarding, None, actions);
         }
+    }
+
+    /// Has a message kept where nothing is written, so that nobody has to wait for the worker that keeps it.
+    fn keep_in_memory(&self, stanza: OutgoingStanza, id: MessageId, request: Bytes) -> Verdict {
+        let size = request.len();
+        if !self.shared.held.take(size, false) {
+            return not_kept("The Spool Is Full");
+        }
+        let promised = Promised::Queued(id, None);
+        if !self.queue_stanza(Sending { stanza, request, promised }) {
+            self.shared.held.give_back(size);
+            return full();
+        }
+        Verdict::new(202, "Accepted")
     }
 
     /// Brings a stanza to the worker that has the stream; false when there is no room.

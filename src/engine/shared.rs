@@ -19,7 +19,7 @@ use crate::net::dns::Resolver;
 use crate::net::tcp::Connections;
 use crate::script::commons::Commons;
 use crate::script::import::Sources;
-use crate::script::router::{Promise, Verdict};
+use crate::script::router::Verdict;
 use crate::sip::transaction::{BranchMint, KeySeed};
 use crate::sip::transport::{Source, Transport};
 use crate::store::Store;
@@ -46,14 +46,20 @@ pub enum Mail {
 pub struct Sending {
     /// The stanza.
     pub stanza: OutgoingStanza,
-    /// What the message is known by.
-    pub id: MessageId,
-    /// The request that it was made from, which the spool keeps.
+    /// The request that it was made from.
     pub request: Bytes,
     /// What success is.
-    pub promise: Promise,
-    /// The script that waits for it; none when it was told already that the message is kept.
-    pub waiter: Option<oneshot::Sender<Verdict>>,
+    pub promised: Promised,
+}
+
+/// What success is, with the script that waits for it.
+pub enum Promised {
+    /// The message is kept by this id. Nobody waits when that was said already, and then its room is taken.
+    Queued(MessageId, Option<oneshot::Sender<Verdict>>),
+    /// The recipient's server has it.
+    HandedOver(oneshot::Sender<Verdict>),
+    /// The recipient's own device has it.
+    Delivered(oneshot::Sender<Verdict>),
 }
 
 /// The XMPP side, when `[modules.xmpp]` says how to attach.

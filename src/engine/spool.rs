@@ -195,6 +195,11 @@ pub(super) fn not_kept(reason: &'static str) -> Verdict {
     Verdict { status: 503, reason: reason.into(), header }
 }
 
+/// The same for a stanza.
+fn unkept() -> StanzaError {
+    StanzaError::from(Condition::ResourceConstraint).with_text("the message could not be kept")
+}
+
 impl Bridge {
     /// Writes steps as they come, many in one transaction, and does what follows from them.
     pub(super) async fn keep_spool(self: Rc<Self>) {
@@ -285,16 +290,14 @@ impl Bridge {
         for waiter in waiters {
             tell(Some(waiter), not_kept("The Spool Is Away"));
         }
-        let error = StanzaError::from(Condition::ResourceConstraint);
-        let error = error.with_text("the message could not be kept");
         match (kind.what, kind.way) {
             // At once, so that no answer to a later ping overtakes it.
             (What::Stanza, Way::Component) => {
-                if let Some(reply) = parsed(&bytes).and_then(|it| error.reply_to(&it)) {
+                if let Some(reply) = parsed(&bytes).and_then(|it| unkept().reply_to(&it)) {
                     self.reply_now(Reply::Component(reply));
                 }
             }
-            (What::Stanza, Way::Account) => self.refuse_received(id, &lane, &bytes, &error),
+            (What::Stanza, Way::Account) => self.refuse_received(id, &lane, &bytes),
             _ => {}
         }
     }

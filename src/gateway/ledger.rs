@@ -445,11 +445,6 @@ impl<T> Ledger<T> {
         self.open.is_empty()
     }
 
-    /// Whose messages a message keeps its order with.
-    pub fn lane(&self, id: MessageId) -> Option<&Arc<str>> {
-        self.open.get(&id).map(|open| &open.entry.lane)
-    }
-
     /// How many messages of a lane may be under way.
     fn limit(&self, side: Side, name: &Arc<str>) -> usize {
         match side {

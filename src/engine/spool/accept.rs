@@ -14,9 +14,8 @@ use super::{Load, Made, Spool, millis, not_kept, tell};
 use crate::clock;
 use crate::engine::bridge::Bridge;
 use crate::engine::delivery::Home;
-use crate::engine::shared::Sending;
 use crate::gateway::ledger::{Acceptance, Entry, State};
-use crate::gateway::{MessageId, OutgoingRequest, asks_receipt};
+use crate::gateway::{MessageId, OutgoingRequest, OutgoingStanza, asks_receipt};
 use crate::script::router::Verdict;
 use crate::sip::Message;
 use crate::xmpp::{Condition, Stanza, StanzaError};
@@ -101,8 +100,14 @@ impl Spool {
 
 impl Bridge {
     /// Accepts a MESSAGE for an XMPP user: 202 once it is stored.
-    pub(in crate::engine) fn spool_request(self: &Rc<Self>, sending: Sending) {
-        self.once_restored(move |bridge| bridge.accept_request(sending));
+    pub(in crate::engine) fn spool_request(
+        self: &Rc<Self>,
+        id: MessageId,
+        stanza: OutgoingStanza,
+        request: Bytes,
+        waiter: Option<oneshot::Sender<Verdict>>,
+    ) {
+        self.once_restored(move |bridge| bridge.accept_request(id, stanza, request, waiter));
     }
 
     /// Does something once it is known what the store has kept.
@@ -117,8 +122,13 @@ impl Bridge {
         });
     }
 
-    fn accept_request(&self, sending: Sending) {
-        let Sending { stanza, id, request: bytes, waiter, .. } = sending;
+    fn accept_request(
+        &self,
+        id: MessageId,
+        stanza: OutgoingStanza,
+        bytes: Bytes,
+        waiter: Option<oneshot::Sender<Verdict>>,
+    ) {
         if !self.spool.takes_messages() {
             return tell(waiter, not_kept("The Spool Is Away"));
         }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::accept::Offered;
 use super::report::said;
 use super::row::{Kind, Way, What};
-use super::{Failure, Load, Made, Reply, not_kept, on_account, tell};
+use super::{Failure, Load, Made, Reply, not_kept, on_account, tell, unkept};
 use crate::clock;
 use crate::engine::account::Login;
 use crate::engine::account_home::AccountHome;
@@ -25,7 +25,7 @@ use crate::gateway::{
 use crate::modules::jabber::Profile;
 use crate::script::router::{AccountOrder, OrderedMessage, Verdict};
 use crate::sip::Message;
-use crate::xmpp::{Condition, Jid, Stanza, StanzaError, jid};
+use crate::xmpp::{Jid, Stanza, StanzaError, jid};
 
 impl Bridge {
     /// Accepts a MESSAGE that leaves from an account: 202 once it is stored.
@@ -165,7 +165,7 @@ impl Bridge {
     }
 
     fn spool_received(&self, arrival: Arrival, received: &Received, id: MessageId) {
-        let Arrival { request, stanza, home, account, .. } = arrival;
+        let Arrival { request, stanza, account, .. } = &arrival;
         let lane = account.as_deref().unwrap_or_default();
         let acceptance = match self.spool.takes_messages() {
             true => self.accept(Offered {
@@ -181,17 +181,7 @@ impl Bridge {
         match acceptance {
             Acceptance::New { .. } => {}
             Acceptance::Known(state) => tracing::debug!(%state, "a second copy of a stanza"),
-            Acceptance::Full => {
-                let bounces = received.bounces;
-                self.return_or_deliver(Arrival {
-                    request,
-                    stanza,
-                    home,
-                    account,
-                    bounces,
-                    id: None,
-                });
-            }
+            Acceptance::Full => self.return_or_deliver(Arrival { id: None, ..arrival }),
         }
     }
 
@@ -200,25 +190,17 @@ impl Bridge {
         if !arrival.bounces {
             return self.deliver_arrival(arrival);
         }
-        let error = StanzaError::from(Condition::ResourceConstraint);
-        let error = error.with_text("the message could not be kept");
-        arrival.home.return_error(&arrival.stanza, &error);
+        arrival.home.return_error(&arrival.stanza, &unkept());
     }
 
     /// Gives up a stanza that could not be stored.
-    pub(super) fn refuse_received(
-        &self,
-        id: MessageId,
-        account: &str,
-        bytes: &Bytes,
-        error: &StanzaError,
-    ) {
+    pub(super) fn refuse_received(&self, id: MessageId, account: &str, bytes: &Bytes) {
         let Some(received) = Received::read(bytes) else { return };
         let Some(stanza) = on_account(&received.stanza) else { return };
         let account = Rc::from(account);
         if received.bounces {
             // At once, so that no answer to a later ping overtakes it.
-            if let Some(reply) = error.reply_to(&stanza) {
+            if let Some(reply) = unkept().reply_to(&stanza) {
                 self.reply_now(Reply::Account(account, reply));
             }
         } else if let Ok(Some(arrival)) = self.arrival(id, &account, &received, &stanza) {
