@@ -34,6 +34,9 @@ Exit codes:
   1  something needs attention; it stands in MIGRATION.md
   2  the file cannot be read, or the folder cannot be written";
 
+/// Findings that the terminal shows; all of them stand in `MIGRATION.md`.
+const MOST_SHOWN: usize = 200;
+
 /// Carry an old configuration over: SER, OpenSER, Kamailio or OpenSIPS
 ///
 /// Reads the file with everything that it includes, and writes a folder that `sipjab check` finds nothing in. What has no
@@ -175,10 +178,13 @@ fn write_file(path: &Path, text: &str, is_secret: bool) -> io::Result<()> {
 
 fn summary(made: &Migration, folder: &Path, colour: bool) -> String {
     let mut out = String::new();
-    let findings = made.report.diagnostics();
-    for finding in &findings {
+    for finding in made.report.diagnostics().take(MOST_SHOWN) {
         out.push_str(&finding.render(colour));
         out.push('\n');
+    }
+    let findings = made.report.attention().count();
+    if let Some(more) = findings.checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
+        out.push_str(&format!("… and {more} more: MIGRATION.md has all\n"));
     }
     let counts = made.report.counts;
     let of = |what: usize, all: usize, share: f64| format!("{what} of {all} ({share:.1} %)");
@@ -188,7 +194,7 @@ fn summary(made: &Migration, folder: &Path, colour: bool) -> String {
         of(counts.translated, counts.calls, made.report.share()),
         made.report.settings.1,
         made.report.settings.0,
-        findings.len(),
+        findings,
     ));
     out.push_str(&format!("read {}\n", folder.join("MIGRATION.md").display()));
     out

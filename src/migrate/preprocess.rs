@@ -2,6 +2,7 @@
 
 mod directive;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,14 @@ use directive::{Branches, Substitution};
 pub(super) const MARK: char = '\u{1}';
 /// Files that include each other may lie this deep.
 const MAX_INCLUDES: usize = 16;
+/// So many files may be included in all.
+const MAX_FILES: usize = 1000;
 /// Brackets may be open at once.
 const MAX_NESTING: usize = 80;
+/// More letters than this stand behind no name of `#!define`.
+const MAX_EXPANSION: usize = 100_000;
+/// Letters are counted in blocks of so many bytes.
+const BLOCK: usize = 1024;
 /// What begins a top-level item.
 const TOP_LEVEL: &[&str] = &[
     "route",
@@ -67,6 +74,8 @@ pub(super) struct Source {
     pub(super) comments: Vec<Comment>,
     pub(super) constants: BTreeMap<String, Constant>,
     pub(super) findings: Vec<Finding>,
+    /// The letters before every `BLOCK`th byte of the finished text.
+    counts: OnceCell<Vec<usize>>,
 }
 
 impl Source {
@@ -75,9 +84,23 @@ impl Source {
         let index = self.starts.partition_point(|start| *start <= at).saturating_sub(1);
         let (file, line) = self.lines.get(index).copied().unwrap_or((0, 1));
         let start = self.starts.get(index).copied().unwrap_or(0);
-        let before = self.text.get(start..at).unwrap_or_default();
-        let column = before.chars().filter(|c| *c != MARK).count() + 1;
+        let column = self.letters_before(at).saturating_sub(self.letters_before(start)) + 1;
         Place { file, line, column }
+    }
+
+    /// Counts the letters before a byte of the finished text; a line may be as long as the file.
+    fn letters_before(&self, at: usize) -> usize {
+        let text = self.text.as_bytes();
+        let counts = self.counts.get_or_init(|| {
+            let mut counts = vec![0];
+            for block in text.chunks(BLOCK) {
+                counts.push(counts.last().unwrap_or(&0) + letters(block));
+            }
+            counts
+        });
+        let at = at.min(text.len());
+        let block = at / BLOCK;
+        counts[block] + letters(&text[block * BLOCK..at])
     }
 
     fn push_line(&mut self, line: &str, place: (usize, usize)) {
@@ -86,6 +109,11 @@ impl Source {
         self.text.push_str(line);
         self.text.push('\n');
     }
+}
+
+/// The letters that begin in some bytes of UTF-8, without marks.
+fn letters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80 && **byte != MARK as u8).count()
 }
 
 /// What the scanner is inside of at the end of a line.
@@ -212,6 +240,7 @@ impl<'o> Preprocessor<'o> {
         let mut lines = text.lines().enumerate();
         while let Some((index, line)) = lines.next() {
             let place = Place { file: number, line: index + 1, column: 1 };
+            self.check_length(0, place)?;
             let mut whole = line.to_owned();
             if self.is_directive(line) {
                 let mut blank = 0;
@@ -232,12 +261,19 @@ impl<'o> Preprocessor<'o> {
             } else {
                 self.line(&whole, place)?;
             }
-            if self.source.text.len() > 2 * MAX_SIZE {
-                return Err(format!("{name}: with what it includes, it is longer than 8 MB"));
-            }
         }
         self.stack.pop();
         Ok(())
+    }
+
+    /// Files that include each other, and names that stand for each other, may grow without end.
+    fn check_length(&self, more: usize, place: Place) -> Result<(), Unreadable> {
+        if self.source.text.len() + more <= 2 * MAX_SIZE {
+            return Ok(());
+        }
+        let name = &self.source.files[place.file].0;
+        let what = "with what it includes and defines, it is longer than 8 MB";
+        Err(format!("{name}:{}: {what}", place.line))
     }
 
     fn is_directive(&self, line: &str) -> bool {
@@ -261,6 +297,9 @@ impl<'o> Preprocessor<'o> {
     }
 
     fn include(&mut self, name: &str, may_miss: bool, place: Place) -> Result<(), Unreadable> {
+        if self.source.files.len() > MAX_FILES {
+            return Err(format!("{name}: more than {MAX_FILES} files are included"));
+        }
         let folder = self.stack.last().and_then(|file| file.parent()).unwrap_or(Path::new(""));
         let path = folder.join(name);
         let resolved = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
@@ -296,6 +335,7 @@ impl<'o> Preprocessor<'o> {
         let letters: Vec<char> = line.chars().collect();
         let mut at = 0;
         while at < letters.len() {
+            self.check_length(out.len(), place)?;
             let here = Place { column: at + 1, ..place };
             at = match self.inside {
                 Inside::Comment(depth) => self.in_comment(&letters, at, depth, &mut out),
@@ -364,9 +404,10 @@ impl<'o> Preprocessor<'o> {
         at + 1
     }
 
-    fn substitute_text(&self, out: &mut String) {
-        for substitution in &self.substitutions {
-            substitution.apply(out);
+    fn substitute_text(&mut self, out: &mut String) {
+        if !self.substitutions.iter().all(|substitution| substitution.apply(out)) {
+            let message = "this text grows without measure by `#!subst`".to_owned();
+            self.find(Code::Parse, self.opened, message, "shorten what is put into it");
         }
     }
 
@@ -426,7 +467,7 @@ impl<'o> Preprocessor<'o> {
             }
             (')' | '}' | ']', _) => self.nesting = self.nesting.saturating_sub(1),
             _ if letter.is_ascii_alphabetic() || letter == '_' => {
-                return Ok(self.word(letters, at, out));
+                return Ok(self.word(letters, at, here, out));
             }
             (MARK, _) => {
                 out.push(' ');
@@ -439,39 +480,45 @@ impl<'o> Preprocessor<'o> {
     }
 
     /// Copies a word, or the code that it stands for.
-    fn word(&self, letters: &[char], at: usize, out: &mut String) -> usize {
+    fn word(&mut self, letters: &[char], at: usize, here: Place, out: &mut String) -> usize {
         let is_part = |c: &&char| c.is_ascii_alphanumeric() || **c == '_';
         let length = letters[at..].iter().take_while(is_part).count();
         let word: String = letters[at..at + length].iter().collect();
         let is_name = !out.ends_with(['$', '@', '.']);
-        match self.macros.get(&word).filter(|_| is_name) {
-            Some(code) => out.push_str(&self.expanded(code, 0)),
-            None => out.push_str(&word),
+        let mut code = String::new();
+        if is_name && let Some(defined) = self.macros.get(&word) {
+            self.expand(defined, 0, &mut code);
         }
+        if code.len() > MAX_EXPANSION {
+            let message =
+                format!("what is defined as `{word}` has more than {MAX_EXPANSION} letters");
+            self.find(Code::Parse, here, message, "shorten what its `#!define` names");
+            code.clear();
+        }
+        out.push_str(if code.is_empty() { &word } else { &code });
         at + length
     }
 
-    fn expanded(&self, code: &str, depth: usize) -> String {
-        if depth > 4 || code.len() > 10_000 {
-            return code.to_owned();
+    /// Appends code with what is defined in it; ends early where it grows too long.
+    fn expand(&self, code: &str, depth: usize, out: &mut String) {
+        if depth > 4 {
+            return out.push_str(code);
         }
-        let mut out = String::new();
-        let mut word = String::new();
-        for letter in code.chars().chain([' ']) {
-            if letter.is_ascii_alphanumeric() || letter == '_' {
-                word.push(letter);
-                continue;
+        for part in words(code) {
+            match self.macros.get(part) {
+                _ if out.len() > MAX_EXPANSION => return,
+                Some(inner) if inner != code => self.expand(inner, depth + 1, out),
+                _ => out.push_str(part),
             }
-            match self.macros.get(&word) {
-                Some(inner) if inner != code => out.push_str(&self.expanded(inner, depth + 1)),
-                _ => out.push_str(&word),
-            }
-            word.clear();
-            out.push(letter);
         }
-        out.pop();
-        out
     }
+}
+
+/// The words of code, and what stands between them.
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let parts = code.as_bytes().chunk_by(move |one, next| is_part(*one) == is_part(*next));
+    parts.filter_map(|part| str::from_utf8(part).ok())
 }
 
 /// How many letters a bracket and what it holds are, when it closes on this line.

@@ -49,7 +49,7 @@ impl Report {
 
     /// Whether nothing needs attention.
     pub fn is_complete(&self) -> bool {
-        self.findings.iter().all(|finding| finding.code.group() != Group::Attention)
+        self.attention().next().is_none()
     }
 
     /// The share of call sites that were carried over, in percent.
@@ -62,9 +62,15 @@ impl Report {
     }
 
     /// The findings that need attention as a compiler shows them: line and caret.
-    pub fn diagnostics(&self) -> Vec<Diagnostic> {
-        let attention = self.findings.iter().filter(|it| it.code.group() == Group::Attention);
-        attention.map(|finding| self.diagnostic(finding)).collect()
+    ///
+    /// Each is made when it is asked for: it looks for its line from the beginning of the file.
+    pub fn diagnostics(&self) -> impl Iterator<Item = Diagnostic> {
+        self.attention().map(|finding| self.diagnostic(finding))
+    }
+
+    /// The findings that need attention.
+    pub fn attention(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|it| it.code.group() == Group::Attention)
     }
 
     fn diagnostic(&self, finding: &Finding) -> Diagnostic {

@@ -220,7 +220,7 @@ fn one_mistake_costs_one_statement() {
     let made = migrated(OpenSer, "route {\n t_relay();\n x = = 3;\n log(1, \"a\");\n}\n");
     let lines = inside(&made.script, "fn request_route() {");
     assert_eq!(lines, ["t_relay();", "unsupported(\"a.cfg:3\", \"x = = 3\");", "warn(\"a\");"]);
-    let shown = made.report.diagnostics()[0].to_string();
+    let shown = made.report.diagnostics().next().unwrap().to_string();
     assert!(shown.starts_with("a.cfg:"), "{shown}");
     assert!(shown.contains('^'), "{shown}");
 }

@@ -223,17 +223,20 @@ pub(super) fn parse(text: &str, in_text: bool) -> Option<(Variable, usize)> {
         let end = closing(inner, ')')?;
         variable.argument = Some(inner[..end].trim().to_owned());
         used += end + 2;
-        if let Some(inner) = text.get(used..).and_then(|rest| rest.strip_prefix('[')) {
-            let end = inner.find(']')?;
-            variable.index = Some(inner[..end].to_owned());
-            used += end + 2;
-        }
-        if let Some(more) = text.get(used..).and_then(|rest| rest.strip_prefix("=>")) {
-            let end = more.find(|c: char| !is_part(c)).unwrap_or(more.len());
-            variable.argument =
-                variable.argument.map(|argument| format!("{argument}=>{}", &more[..end]));
-            used += 2 + end;
-        }
+    }
+    // SER 2: `$x[1]`.
+    let indexed = text.get(used..).and_then(|rest| rest.strip_prefix('['));
+    if let Some(inner) = indexed.filter(|_| has_argument || !in_text) {
+        let end = inner.find(']')?;
+        variable.index = Some(inner[..end].to_owned());
+        used += end + 2;
+    }
+    if let Some(argument) = variable.argument.as_mut()
+        && let Some(more) = text.get(used..).and_then(|rest| rest.strip_prefix("=>"))
+    {
+        let end = more.find(|c: char| !is_part(c)).unwrap_or(more.len());
+        argument.push_str(&format!("=>{}", &more[..end]));
+        used += 2 + end;
     }
     Some((variable, used))
 }

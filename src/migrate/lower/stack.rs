@@ -29,7 +29,7 @@ enum Change {
 
 /// The variables of the message that have several values at a time, and whose older ones are asked for.
 pub(super) fn stacked(items: &[Node<Item>], dialect: Dialect, text: &str) -> BTreeSet<String> {
-    let mut seen = asked_by_index(text);
+    let mut seen = asked_by_index(text, dialect);
     route::all(items).for_each(|route| popped(&route.body, dialect, &mut seen));
     let (named, begun) = route::called_and_begun(items);
     let (main, later): (Vec<_>, Vec<_>) = begun.into_iter().partition(|it| route::is_main(it));
@@ -51,12 +51,17 @@ pub(super) fn stacked(items: &[Node<Item>], dialect: Dialect, text: &str) -> BTr
     seen.into_iter().filter(holds_several).collect()
 }
 
-/// Variables of whose values one is asked for by its number: `$(avp(x)[1])`.
-fn asked_by_index(text: &str) -> BTreeSet<String> {
-    let found = text.split("avp(").skip(1).filter_map(|rest| {
-        let (argument, rest) = rest.split_once(')')?;
+/// Variables of whose values one is asked for by its number: `$(avp(x)[1])`, in SER 2 `$x[2]`.
+fn asked_by_index(text: &str, dialect: Dialect) -> BTreeSet<String> {
+    let is_bare = dialect == Dialect::Ser2;
+    let (begin, newest) = if is_bare { ("$", "1") } else { ("avp(", "0") };
+    let found = text.split(begin).skip(1).filter_map(|rest| {
+        let (argument, rest) = match is_bare {
+            true => rest.split_at(rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?),
+            false => rest.split_once(')')?,
+        };
         let index = rest.strip_prefix('[')?.split_once(']')?.0;
-        (index.trim() != "0").then(|| variable_name("avp", argument.trim()))?
+        (index.trim() != newest).then(|| variable_name("avp", argument.trim()))?
     });
     found.collect()
 }
@@ -126,14 +131,19 @@ fn argument(argument: &Expr) -> Option<(String, &str)> {
     Some((variable_name("avp", &name)?, flags))
 }
 
-/// A bare `$name` of SER 2 is an attribute of the message.
+/// A bare `$name` of SER 2 is an attribute of the message; `[1]` is its newest value, `[-1]` its oldest, `[]` all.
 pub(super) fn attribute(variable: Variable, dialect: Dialect) -> Variable {
     let is_bare = variable.argument.is_none() && !variable.name.contains('.');
     let is_own = matches!(variable.name.as_str(), "null" | "retcode" | "rc");
     if dialect != Dialect::Ser2 || !is_bare || is_own {
         return variable;
     }
-    Variable { name: "avp".to_owned(), argument: Some(variable.name.clone()), ..variable }
+    let index = variable.index.map(|index| match (index.trim(), index.trim().parse::<i64>()) {
+        ("", _) => "*".to_owned(),
+        (_, Ok(number @ 1..)) => (number - 1).to_string(),
+        _ => index,
+    });
+    Variable { name: "avp".to_owned(), argument: Some(variable.name), index, ..variable }
 }
 
 pub(super) fn is_null(value: &Expr) -> bool {

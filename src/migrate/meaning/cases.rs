@@ -365,6 +365,13 @@ pub(super) const CASES: &[Case] = &[
         "",
         &["sl 200 b"],
     ),
+    (
+        22,
+        Ser2,
+        "$x = \"a\"; $x += \"b\"; $x += \"c\"; if ($x[1] == \"c\" && $x[2] == \"b\" && $x[-1] == \"a\") { sl_reply(\"200\", \"by number\"); }",
+        "",
+        &["sl 200 by number"],
+    ),
     // Numbers as texts.
     (
         23,

@@ -1,5 +1,8 @@
 //! `#!define`, `#!ifdef`, `#!subst` and their kind.
 
+use std::borrow::Cow;
+
+use super::super::MAX_SIZE;
 use super::super::finding::{Code, Place};
 use super::super::text;
 use super::{Constant, Preprocessor, Unreadable};
@@ -49,18 +52,21 @@ impl Substitution {
         Some((made, (*pattern).to_owned(), (*replacement).to_owned()))
     }
 
-    /// Replaces in the last text of the line, which has just been closed.
-    pub(super) fn apply(&self, line: &mut String) {
-        let Some(quote) = line.pop() else { return };
+    /// Replaces in the last text of the line, which has just been closed; false where it would grow without measure.
+    pub(super) fn apply(&self, line: &mut String) -> bool {
+        let Some(quote) = line.pop() else { return true };
         let start = line.rfind(quote).map_or(0, |at| at + 1);
         let body = line.split_off(start);
         let replacement = self.replacement.as_str();
+        let is_short = body.len() * replacement.len() <= MAX_SIZE;
         let new = match self.is_global {
+            _ if !is_short => Cow::from(&body),
             true => self.regex.replace_all(&body, replacement),
             false => self.regex.replace(&body, replacement),
         };
         line.push_str(&new);
         line.push(quote);
+        is_short
     }
 }
 

@@ -85,3 +85,46 @@ fn a_text_that_never_ends_costs_its_line() {
     assert_eq!(source.text, "x(\"a);\"\ny();\n");
     assert_eq!(source.findings.len(), 1);
 }
+
+#[test]
+fn columns_of_a_long_line_count_letters() {
+    let line = "é".repeat(3000);
+    let source = kamailio(&format!("a=\"{line}\" b=1\n"));
+    let place = source.place(source.text.find("b=1").unwrap());
+    assert_eq!((place.line, place.column), (1, 3006));
+    assert_eq!(source.place(source.text.len()).line, 1);
+}
+
+#[test]
+fn what_is_defined_does_not_grow_without_end() {
+    let names = ["A", "B", "C", "D", "E"];
+    let define = |pair: &[&str]| format!("#!define {} {}\n", pair[0], [pair[1]; 1000].join(" + "));
+    let defines: String = names.windows(2).map(define).collect();
+    let source = kamailio(&format!("{defines}#!define E x()\nx(A);\ny(D);\n"));
+    let found: Vec<_> = source.findings.iter().map(|it| (it.code, it.place.line)).collect();
+    assert_eq!(found, [(Code::Parse, 6)]);
+    assert!(source.text.contains("x(A);\ny(x() + x()"), "{}", &source.text[..200]);
+}
+
+#[test]
+fn what_is_substituted_does_not_grow_without_end() {
+    let substitution = format!("#!subst \"//{}/g\"\n", "a".repeat(500)).repeat(5);
+    let source = kamailio(&format!("{substitution}x(\"{}\");\ny();\n", "b".repeat(500)));
+    let found: Vec<_> = source.findings.iter().map(|it| (it.code, it.place.line)).collect();
+    assert_eq!(found, [(Code::Parse, 6)]);
+    assert!(source.text.ends_with("\");\ny();\n"));
+}
+
+#[test]
+fn files_that_include_many_each_are_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..5 {
+        let line = format!("include_file \"{}.cfg\"\n", number + 1);
+        std::fs::write(folder.path().join(format!("{number}.cfg")), line.repeat(10)).unwrap();
+    }
+    std::fs::write(folder.path().join("5.cfg"), "a=1\n").unwrap();
+    let options = Options::default();
+    let read = |name| super::read(&folder.path().join(name), &options, Some(Dialect::Kamailio));
+    assert!(read("0.cfg").unwrap_err().contains("more than 1000 files"));
+    assert_eq!(read("3.cfg").unwrap().0.text.matches("a=1").count(), 100);
+}
