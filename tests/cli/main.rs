@@ -134,3 +134,19 @@ fn a_missing_jdomain_is_found_in_the_configuration_and_at_the_call() {
     let config = config + "jdomain = \"jabber.example\"\n";
     assert_eq!(check(&[("sipjab.toml", &config), script], &[]).0, Some(0));
 }
+
+#[test]
+fn of_many_findings_the_first_are_shown_and_all_are_written() {
+    let broken = format!("route {{{}}}\n", " %%%;".repeat(250));
+    let folder = folder(&[("ser.cfg", &broken)]);
+    let output = sipjab(folder.path(), &["migrate", "ser.cfg", "-o", "new"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let (shown, rest) = text.split_once("… and ").unwrap();
+    let more: usize = rest.split_once(' ').unwrap().0.parse().unwrap();
+    let all = shown.matches("\nser.cfg:1:").count() + usize::from(shown.starts_with("ser.cfg:1:"));
+    let written = fs::read_to_string(folder.path().join("new/MIGRATION.md")).unwrap();
+    let attention = written.split("## What is worth").next().unwrap();
+    assert_eq!(attention.matches("\n- `ser.cfg:1:").count(), all + more);
+    assert_eq!(all, 200);
+}
