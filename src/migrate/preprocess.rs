@@ -21,7 +21,9 @@ const MAX_FILES: usize = 1000;
 /// Brackets may be open at once.
 const MAX_NESTING: usize = 80;
 /// More letters than this stand behind no name of `#!define`.
-const MAX_EXPANSION: usize = 100_000;
+const MAX_EXPANSION: usize = 10_000;
+/// All that is defined and substituted may make a file this much longer.
+const MAX_GROWTH: usize = 1 << 20;
 /// Letters are counted in blocks of so many bytes.
 const BLOCK: usize = 1024;
 /// What begins a top-level item.
@@ -192,6 +194,8 @@ struct Preprocessor<'o> {
     stack: Vec<PathBuf>,
     nesting: usize,
     are_texts_short: bool,
+    /// The length of the files so far.
+    read: usize,
 }
 
 impl<'o> Preprocessor<'o> {
@@ -208,6 +212,7 @@ impl<'o> Preprocessor<'o> {
             stack: Vec::new(),
             nesting: 0,
             are_texts_short,
+            read: 0,
         };
         for define in &options.defines {
             let (name, value) = define.split_once('=').unwrap_or((define, ""));
@@ -235,6 +240,7 @@ impl<'o> Preprocessor<'o> {
 
     fn file(&mut self, name: &str, text: &str, path: &Path) -> Result<(), Unreadable> {
         let number = self.source.files.len();
+        self.read += text.len();
         self.source.files.push((name.to_owned(), text.to_owned()));
         self.stack.push(path.to_owned());
         let mut lines = text.lines().enumerate();
@@ -266,14 +272,17 @@ impl<'o> Preprocessor<'o> {
         Ok(())
     }
 
-    /// Files that include each other, and names that stand for each other, may grow without end.
+    /// Files that include each other, and what stands for something longer, may grow without end.
     fn check_length(&self, more: usize, place: Place) -> Result<(), Unreadable> {
-        if self.source.text.len() + more <= 2 * MAX_SIZE {
-            return Ok(());
-        }
-        let name = &self.source.files[place.file].0;
-        let what = "with what it includes and defines, it is longer than 8 MB";
-        Err(format!("{name}:{}: {what}", place.line))
+        let length = self.source.text.len() + more;
+        let reason = match length {
+            _ if self.read > 2 * MAX_SIZE => "with what it includes, it is longer than 8 MB",
+            _ if length > self.read + MAX_GROWTH => {
+                "what it defines makes it more than 1 MB longer"
+            }
+            _ => return Ok(()),
+        };
+        Err(format!("{}:{}: {reason}", self.source.files[place.file].0, place.line))
     }
 
     fn is_directive(&self, line: &str) -> bool {

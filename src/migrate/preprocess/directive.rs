@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::super::MAX_SIZE;
 use super::super::finding::{Code, Place};
 use super::super::text;
-use super::{Constant, Preprocessor, Unreadable};
+use super::{Constant, MAX_GROWTH, Preprocessor, Unreadable};
 
 /// The `#!ifdef`s that are open.
 #[derive(Debug, Default)]
@@ -58,7 +57,7 @@ impl Substitution {
         let start = line.rfind(quote).map_or(0, |at| at + 1);
         let body = line.split_off(start);
         let replacement = self.replacement.as_str();
-        let is_short = body.len() * replacement.len() <= MAX_SIZE;
+        let is_short = body.len() * replacement.len() <= MAX_GROWTH;
         let new = match self.is_global {
             _ if !is_short => Cow::from(&body),
             true => self.regex.replace_all(&body, replacement),

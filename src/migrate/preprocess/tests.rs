@@ -128,3 +128,13 @@ fn files_that_include_many_each_are_too_many() {
     assert!(read("0.cfg").unwrap_err().contains("more than 1000 files"));
     assert_eq!(read("3.cfg").unwrap().0.text.matches("a=1").count(), 100);
 }
+
+#[test]
+fn what_is_defined_adds_a_megabyte_at_most() {
+    let code = ["x()"; 1000].join(";");
+    let text = format!("#!KAMAILIO\n#!define A {code}\n{}", "A;A;A;A\n".repeat(1000));
+    let options = Options::default();
+    let path = std::path::Path::new("a.cfg");
+    let read = super::read_text("a.cfg", text, path, &options, Some(Dialect::Kamailio));
+    assert_eq!(read.unwrap_err(), "a.cfg:69: what it defines makes it more than 1 MB longer");
+}
