@@ -13,6 +13,9 @@ use super::settings::{ADVICE, As, NO_PARAMETERS, NO_SETTINGS, PARAMETERS};
 use super::text::{decimal, literal, unescape};
 use super::tree::{Expr, Expression, Item, Node};
 
+/// The modules and the name of a `modparam` are not longer than this together.
+const MAX_NAMES: usize = 1000;
+
 /// The configuration as it grows.
 pub(super) struct Settings<'s> {
     source: &'s Source,
@@ -310,6 +313,11 @@ impl<'s> Settings<'s> {
 
     fn parameters(&mut self, item: &Node<Item>, modules: &Expr, name: &Expr, value: Option<&Expr>) {
         let (Some(modules), Some(name)) = (self.text(modules), self.text(name)) else { return };
+        if modules.len() + name.len() > MAX_NAMES {
+            self.total += 1;
+            self.find(Code::Parameter, item.at, "these are no names".to_owned());
+            return;
+        }
         for module in modules.split(['|', ' ']).filter(|module| !module.is_empty()) {
             self.total += 1;
             self.parameter(item, module, &name, value);

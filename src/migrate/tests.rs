@@ -277,6 +277,13 @@ fn a_misspelt_function_is_told() {
 }
 
 #[test]
+fn a_list_of_very_many_modules_is_told_once() {
+    let made = migrated(Kamailio, &format!("modparam(\"{}\", \"x\", 1)\n", "a|".repeat(600)));
+    let found = made.report.findings.iter().filter(|it| it.code == Code::Parameter);
+    assert_eq!(found.count(), 1);
+}
+
+#[test]
 fn what_is_no_configuration_is_refused_or_told() {
     let options = Options::default();
     let migrate = |text: &str| crate::cli::migrate_text("a.cfg", text, &options);
