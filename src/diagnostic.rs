@@ -39,8 +39,10 @@ pub struct Diagnostic {
     pub column: usize,
     /// How many characters the carets cover.
     pub width: usize,
-    /// The line itself, without its end.
+    /// The line itself, without its end; of a very long one the part around the column.
     pub source: String,
+    /// The letters of the line that stand before that part.
+    skipped: usize,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,
     /// What to do about it, where that is known.
@@ -57,6 +59,7 @@ impl Diagnostic {
             column: 0,
             width: 0,
             source: String::new(),
+            skipped: 0,
             message: message.into(),
             help: None,
         }
@@ -66,13 +69,17 @@ impl Diagnostic {
     pub fn at(mut self, text: &str, line: usize, column: usize, width: usize) -> Self {
         self.line = line;
         self.column = column.max(1);
-        self.source = line
-            .checked_sub(1)
-            .and_then(|above| text.lines().nth(above))
-            .unwrap_or_default()
-            .to_owned();
-        let left = self.source.chars().count().saturating_sub(self.column - 1);
-        self.width = width.min(left).max(1);
+        let whole = line.checked_sub(1).and_then(|above| text.lines().nth(above));
+        let whole = whole.unwrap_or_default();
+        self.width = whole.chars().skip(self.column - 1).take(width).count().max(1);
+        self.with_line(whole)
+    }
+
+    /// The same finding with other words in place of its line.
+    pub fn with_line(mut self, line: &str) -> Self {
+        let is_long = line.chars().nth(MAX_LINE).is_some();
+        self.skipped = if is_long { self.column.saturating_sub(MAX_LINE / 2) } else { 0 };
+        self.source = line.chars().skip(self.skipped).take(MAX_LINE).collect();
         self
     }
 
@@ -122,11 +129,9 @@ impl Diagnostic {
 
     fn excerpt(&self, out: &mut String, paint: &Paint) {
         let is_shown = |c: &char| *c == '\t' || !c.is_control();
-        let skipped = self.column.saturating_sub(MAX_LINE / 2).min(self.source.chars().count());
-        let skipped = if self.source.chars().count() > MAX_LINE { skipped } else { 0 };
-        let shown = self.source.chars().skip(skipped).take(MAX_LINE).filter(is_shown);
-        let shown: String = shown.collect();
-        let before = self.source.chars().take(self.column - 1).skip(skipped).filter(is_shown);
+        let shown: String = self.source.chars().filter(is_shown).collect();
+        let before = (self.column - 1).saturating_sub(self.skipped);
+        let before = self.source.chars().take(before).filter(is_shown);
         let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let carets = "^".repeat(self.width.min(MAX_LINE / 2));
         let _ = write!(out, "\n{:5} | {shown}\n      | ", self.line);

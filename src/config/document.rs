@@ -50,11 +50,12 @@ impl Document {
     pub(super) fn finding(&self, message: impl Into<String>, span: Range<usize>) -> Diagnostic {
         let mut finding =
             Diagnostic::about(Severity::Error, &*self.name, message).at_span(&self.text, span);
-        let shown = secret::hide(&finding.source);
-        if shown != finding.source {
+        let line = self.text.lines().nth(finding.line - 1).unwrap_or_default();
+        let shown = secret::hide(line);
+        if shown != line {
             // The carets would tell the secret's length.
             finding.width = 1;
-            finding.source = shown;
+            finding = finding.with_line(&shown);
         }
         finding
     }

@@ -132,7 +132,9 @@ impl Checker {
             Ok(unit) => Some(unit),
             Err(error) => {
                 let (message, help) = syntax::explain(&error, text);
-                findings.push(Diagnostic { help, ..unit::at_error(name, text, &error, message) });
+                let mut finding = unit::at_error(name, text, &error, message);
+                finding.help = help;
+                findings.push(finding);
                 None
             }
         }
