@@ -239,8 +239,8 @@ fn a_room_is_joined_spoken_in_and_left_by_message() {
 /// The sample of SER's manual, with its words for success.
 #[test]
 fn compat_ser_profile_answers_at_once_and_tells_the_rest_by_text() {
-    let (_server, sipjab) = stage(&[("alice", SECRET)], "profile = \"ser\"\n");
-    let mut phone = Agent::bind();
+    let (server, sipjab) = stage(&[("alice", SECRET)], "profile = \"ser\"\n");
+    let (mut phone, _bob) = (Agent::bind(), Client::login(&server, "bob"));
     register(&mut phone, "mallory", &sipjab);
     let told = hears(&mut phone);
     assert_eq!(
