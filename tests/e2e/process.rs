@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 
 /// How long anything on loopback may take before the test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// What a process prints is waited for so long: on a busy machine servers take their time to start.
+const STARTING: Duration = Duration::from_secs(60);
 
 /// A program of a Debian package: its full path, or a failure that names the package.
 pub(crate) fn find(program: &str, package: &str) -> PathBuf {
@@ -97,7 +99,7 @@ impl Process {
 
     /// The first line with `words` in it, waited for.
     pub(crate) fn wait_for(&self, words: &str) -> String {
-        self.wait_for_after(0, PATIENCE, |line| line.contains(words)).unwrap_or_else(|| {
+        self.wait_for_after(0, STARTING, |line| line.contains(words)).unwrap_or_else(|| {
             panic!("{} did not print `{words}`:\n{}", self.name, self.lines().join("\n"))
         })
     }
