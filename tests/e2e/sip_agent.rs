@@ -38,8 +38,11 @@ impl Agent {
 
     /// Opens both sockets at an address of this machine.
     pub(crate) fn bind_at(ip: &str) -> Self {
-        let agent = Self::bind_udp(ip);
-        let listener = TcpListener::bind(agent.local).unwrap();
+        // A port that is free for UDP may be that of a TCP connection.
+        let (agent, listener) = std::iter::repeat_with(|| Self::bind_udp(ip))
+            .take(100)
+            .find_map(|agent| TcpListener::bind(agent.local).ok().map(|it| (agent, it)))
+            .expect("a port that is free for both");
         let queue = agent.sender.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
