@@ -183,8 +183,8 @@ fn summary(made: &Migration, folder: &Path, colour: bool) -> String {
         out.push('\n');
     }
     let findings = made.report.attention().count();
-    if let Some(more) = findings.checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
-        out.push_str(&format!("… and {more} more: MIGRATION.md has all\n"));
+    if findings > MOST_SHOWN {
+        out.push_str(&format!("… and {} more: MIGRATION.md has all\n", findings - MOST_SHOWN));
     }
     let counts = made.report.counts;
     let of = |what: usize, all: usize, share: f64| format!("{what} of {all} ({share:.1} %)");

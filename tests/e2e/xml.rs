@@ -71,7 +71,7 @@ impl Inbox {
     pub(crate) fn next_that(
         &self,
         patience: Duration,
-        wanted: impl Fn(&Element) -> bool,
+        mut wanted: impl FnMut(&Element) -> bool,
     ) -> Result<Element, RecvTimeoutError> {
         let deadline = Instant::now() + patience;
         loop {
@@ -90,14 +90,14 @@ impl Inbox {
         patience: Duration,
         wanted: impl Fn(&Element) -> bool,
     ) -> Result<Element, RecvTimeoutError> {
-        let messages = RefCell::new(VecDeque::new());
+        let mut messages = VecDeque::new();
         let answer = self.next_that(patience, |element| {
             if element.name == "message" {
-                messages.borrow_mut().push_back(element.clone());
+                messages.push_back(element.clone());
             }
             wanted(element)
         });
-        self.passed.replace(messages.into_inner());
+        self.passed.replace(messages);
         answer
     }
 }

@@ -1,7 +1,5 @@
 //! `#!define`, `#!ifdef`, `#!subst` and their kind.
 
-use std::borrow::Cow;
-
 use super::super::finding::{Code, Place};
 use super::super::text;
 use super::{Constant, MAX_GROWTH, Preprocessor, Unreadable};
@@ -55,15 +53,16 @@ impl Substitution {
     pub(super) fn apply(&self, line: &mut String) -> bool {
         let Some(quote) = line.pop() else { return true };
         let start = line.rfind(quote).map_or(0, |at| at + 1);
-        let body = line.split_off(start);
-        let replacement = self.replacement.as_str();
-        let is_short = body.len() * replacement.len() <= MAX_GROWTH;
-        let new = match self.is_global {
-            _ if !is_short => Cow::from(&body),
-            true => self.regex.replace_all(&body, replacement),
-            false => self.regex.replace(&body, replacement),
-        };
-        line.push_str(&new);
+        let is_short = (line.len() - start) * self.replacement.len() <= MAX_GROWTH;
+        if is_short {
+            let body = line.split_off(start);
+            let replacement = self.replacement.as_str();
+            let new = match self.is_global {
+                true => self.regex.replace_all(&body, replacement),
+                false => self.regex.replace(&body, replacement),
+            };
+            line.push_str(&new);
+        }
         line.push(quote);
         is_short
     }
