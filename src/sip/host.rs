@@ -4,17 +4,20 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::error::UriError;
-use super::lex::{number, trim_text};
+use super::lex::{ByteSet, number, trim_text};
+
+/// The bytes of host names and IPv4 addresses; `_` occurs in names in the field.
+static NAME: ByteSet = ByteSet::alphanumeric().and(b".-_");
 
 /// Cuts `text` into host and port; an IPv6 host keeps its brackets.
 pub(crate) fn host_port(text: &str) -> Result<(&str, Option<u16>), UriError> {
+    let text = trim_text(text);
     let host_end = match text.as_bytes() {
         [b'[', ..] => text.find(']').ok_or(UriError::Host)? + 1,
-        plain => memchr::memchr(b':', plain).unwrap_or(plain.len()),
+        name => NAME.prefix(name),
     };
     let (host, rest) = text.split_at(host_end);
-    let host = trim_text(host);
-    if !is_host(host) {
+    if host.is_empty() || host.starts_with('[') && ip(host).is_none() {
         return Err(UriError::Host);
     }
     Ok((host, port(trim_text(rest))?))
@@ -27,15 +30,6 @@ fn port(text: &str) -> Result<Option<u16>, UriError> {
     let digits = text.strip_prefix(':').ok_or(UriError::Host)?;
     let port = number(trim_text(digits).as_bytes()).and_then(|port| u16::try_from(port).ok());
     port.map(Some).ok_or(UriError::Port)
-}
-
-/// True for a host name, an IPv4 address or a bracketed IPv6 address; `_` occurs in names in the field.
-fn is_host(host: &str) -> bool {
-    match host.as_bytes() {
-        [] => false,
-        [b'[', ..] => ip(host).is_some(),
-        name => name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
-    }
 }
 
 /// The address that `host` is, with or without brackets, or `None` for a name.

@@ -1,32 +1,63 @@
 //! The lexical rules that every element shares (RFC 3261 §25.1): LWS, tokens, quotes, numbers.
 
-/// True at the bytes of `token`.
-static TOKEN: [bool; 256] = token_bytes();
+/// A set of bytes, asked by one look into a table.
+pub(crate) struct ByteSet([bool; 256]);
 
-const fn token_bytes() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
+impl ByteSet {
+    /// These bytes.
+    pub(crate) const fn of(bytes: &[u8]) -> Self {
+        Self([false; 256]).and(bytes)
     }
-    let marks = b"-.!%*_+`'~";
-    let mut mark = 0;
-    while mark < marks.len() {
-        table[marks[mark] as usize] = true;
-        mark += 1;
+
+    /// The letters and digits of ASCII.
+    pub(crate) const fn alphanumeric() -> Self {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        Self(table)
     }
-    table
+
+    /// These bytes, too.
+    pub(crate) const fn and(mut self, bytes: &[u8]) -> Self {
+        let mut at = 0;
+        while at < bytes.len() {
+            self.0[bytes[at] as usize] = true;
+            at += 1;
+        }
+        self
+    }
+
+    /// True for a byte of the set.
+    pub(crate) fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+
+    /// How many bytes of the set `text` begins with.
+    pub(crate) fn prefix(&self, text: &[u8]) -> usize {
+        text.iter().position(|&byte| !self.has(byte)).unwrap_or(text.len())
+    }
 }
+
+/// The bytes of `token`.
+static TOKEN: ByteSet = ByteSet::alphanumeric().and(b"-.!%*_+`'~");
 
 /// True for the bytes of `token`.
 pub(crate) fn is_token_byte(byte: u8) -> bool {
-    TOKEN[usize::from(byte)]
+    TOKEN.has(byte)
 }
 
 /// True when `bytes` is one `token`.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+    !bytes.is_empty() && TOKEN.prefix(bytes) == bytes.len()
+}
+
+/// The `token` that `text` begins with, and what stands behind it; `None` when it begins with none.
+pub(crate) fn token(text: &str) -> Option<(&str, &str)> {
+    let end = TOKEN.prefix(text.as_bytes());
+    (end > 0).then(|| text.split_at(end))
 }
 
 /// True for the bytes that linear white space is made of, folds included.
@@ -50,16 +81,23 @@ pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// `text` without white space on either side.
+#[inline]
 pub(crate) fn trim_text(text: &str) -> &str {
-    let bytes = text.as_bytes();
-    let start = bytes.iter().take_while(|&&byte| is_lws(byte)).count();
-    let end = bytes.len() - bytes[start..].iter().rev().take_while(|&&byte| is_lws(byte)).count();
-    &text[start..end]
+    // Nearly all that is read has none.
+    match text.as_bytes() {
+        [first, .., last] if !is_lws(*first) && !is_lws(*last) => text,
+        _ => trim_spaced(text),
+    }
+}
+
+fn trim_spaced(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
 /// What stands in front of the first `separator` and behind it.
 pub(crate) fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
-    let at = memchr::memchr(separator, text.as_bytes())?;
+    // These texts are short: a plain loop beats a vectorized search.
+    let at = text.bytes().position(|byte| byte == separator)?;
     Some((&text[..at], &text[at + 1..]))
 }
 

@@ -83,8 +83,8 @@ fn split(text: &str) -> Option<(&str, &str, &str)> {
             _ => return addr_spec(text),
         },
     };
-    let is_name = |word: &str| word.bytes().all(|b| lex::is_token_byte(b) || !b.is_ascii());
-    if !display.starts_with('"') && !display.split([' ', '\t', '\r', '\n']).all(is_name) {
+    let is_of_name = |b: u8| lex::is_token_byte(b) || lex::is_lws(b) || !b.is_ascii();
+    if !display.starts_with('"') && !display.bytes().all(is_of_name) {
         return None;
     }
     let (uri, rest) = lex::cut(bracketed.strip_prefix('<')?, b'>')?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::lex;
+use super::lex::{self, ByteSet};
 
 /// One parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +93,12 @@ pub(crate) fn is_generic_param(param: &Param<'_>) -> bool {
         && param.value.is_none_or(|value| match value.as_bytes() {
             [] => false,
             quoted @ [b'"', ..] => lex::quoted_end(quoted) == Some(quoted.len()),
-            plain => !plain.iter().any(|&b| lex::is_lws(b) || matches!(b, b'"' | b'<' | b'>')),
+            plain => !plain.iter().any(|&byte| QUOTED_ONLY.has(byte)),
         })
 }
+
+/// What a value without quotes cannot hold.
+static QUOTED_ONLY: ByteSet = ByteSet::of(b" \t\r\n\"<>");
 
 /// `text` without the quotes and backslashes of a quoted string, folds read as one space.
 pub(crate) fn unquote(text: &str) -> Cow<'_, str> {

@@ -36,17 +36,13 @@ impl<'a> Via<'a> {
     /// Reads one value.
     pub fn parse(text: &'a str) -> Result<Self, HeaderError> {
         let text = trim_text(text);
-        let (front, params) = match lex::cut(text, b';') {
+        let (protocol, params) = match lex::cut(text, b';') {
             Some((front, params)) => (front, Some(Params::new(params))),
             None => (text, None),
         };
-        let (protocol, rest) = lex::cut(front, b'/').ok_or(MALFORMED)?;
-        let (version, rest) = lex::cut(rest, b'/').ok_or(MALFORMED)?;
-        let (transport, sent_by) = lex::split_word(trim_text(rest)).ok_or(MALFORMED)?;
-        let is_word = |word: &str| lex::is_token(trim_text(word).as_bytes());
-        if ![protocol, version, transport].into_iter().all(is_word) {
-            return Err(MALFORMED);
-        }
+        let (_, version) = word(protocol, Some(b'/'))?;
+        let (_, transport) = word(version, Some(b'/'))?;
+        let (transport, sent_by) = word(transport, None)?;
         let (host, port) = host::host_port(sent_by).map_err(|_| MALFORMED)?;
         let mut via = Self {
             transport,
@@ -140,6 +136,17 @@ impl<'a> Via<'a> {
         let _ = write!(out, ";received={ip}");
         Some(out)
     }
+}
+
+/// Cuts off the token that `text` begins with, and what ends it: this byte, with white space around it, or white space.
+fn word(text: &str, end: Option<u8>) -> Result<(&str, &str), HeaderError> {
+    let (word, rest) = lex::token(text).ok_or(MALFORMED)?;
+    let behind = trim_text(rest);
+    let rest = match end {
+        Some(end) => behind.strip_prefix(char::from(end)).map(trim_text),
+        None => (behind.len() < rest.len()).then_some(behind),
+    };
+    Ok((word, rest.ok_or(MALFORMED)?))
 }
 
 fn port(text: &str) -> Result<u16, HeaderError> {
