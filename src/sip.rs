@@ -10,6 +10,7 @@ mod error;
 mod escape;
 mod framing;
 mod header;
+pub(crate) mod hex;
 mod host;
 mod lex;
 pub mod location;

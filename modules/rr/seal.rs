@@ -1,11 +1,9 @@
 //! The mark in our Record-Route that nobody else can make, so that a Route which brings it back is no invention.
 
-use std::fmt::Write;
-
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::sip::Message;
+use crate::sip::{Message, hex};
 
 /// Bytes of a seal: whoever guesses one must send us 2⁶³ requests on average.
 const LENGTH: usize = 8;
@@ -22,11 +20,10 @@ impl Sealer {
 
     /// The seal of the dialog that a request begins, in hexadecimal digits.
     pub(super) fn seal(&self, request: &Message) -> String {
-        let bytes = self.mac(request, from_tag(request)).finalize().into_bytes();
-        bytes[..LENGTH].iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes everything");
-            text
-        })
+        let mac = self.mac(request, from_tag(request)).finalize().into_bytes();
+        let mut seal = [0; LENGTH];
+        seal.copy_from_slice(&mac[..LENGTH]);
+        hex::text(&hex::digits(u64::from_be_bytes(seal))).to_owned()
     }
 
     /// Has a request of this dialog, from either side, been sealed with this?
@@ -53,8 +50,7 @@ fn to_tag(request: &Message) -> &str {
 }
 
 fn from_hex(seal: &str) -> Option<[u8; LENGTH]> {
-    let is_seal = seal.len() == 2 * LENGTH && seal.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = u64::from_str_radix(seal, 16).ok().filter(|_| is_seal)?;
+    let number = hex::parse(seal.as_bytes()).filter(|_| seal.len() == 2 * LENGTH)?;
     Some(number.to_be_bytes())
 }
 

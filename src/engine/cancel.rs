@@ -7,9 +7,9 @@ use super::receive::Remains;
 use super::shared::Mail;
 use super::worker::Worker;
 use crate::clock;
-use crate::sip::Message;
 use crate::sip::transaction::{Event, ServerInput, ServerKey};
 use crate::sip::transport::Source;
+use crate::sip::{Message, hex};
 
 impl Worker {
     /// Takes a CANCEL whose INVITE has a transaction, here or at another worker; false for any other.
@@ -86,7 +86,7 @@ impl Worker {
             return true;
         }
         // The ACK of what was refused without a transaction, or whose transaction is over.
-        message.to().is_ok_and(|to| to.tag() == Some(self.tag_of(message).as_str()))
+        message.to().is_ok_and(|to| to.tag() == Some(hex::text(&self.tag_of(message))))
     }
 
     fn owner_elsewhere(&self, key: &ServerKey) -> Option<u16> {

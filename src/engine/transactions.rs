@@ -19,7 +19,7 @@ use crate::script::route::Route;
 use crate::sip::target::Target;
 use crate::sip::transaction::{Branch, Event, Fired, Patience, Refused, ServerKey, Step, Table};
 use crate::sip::transport::{Source, Transport};
-use crate::sip::{Body, HeaderId, Message, Method, reply};
+use crate::sip::{Body, HeaderId, Message, Method, hex, reply};
 
 /// Timers that are due within this time fire together.
 const TICK: Duration = Duration::from_millis(5);
@@ -108,14 +108,13 @@ impl Worker {
         }
         // The same for a retransmission, which a stateless server answers anew (RFC 3261 §8.2.7).
         let tag = self.tag_of(message);
-        Ok(reply(message, status, reason, Some(&tag), &all, Body::default())?)
+        Ok(reply(message, status, reason, Some(hex::text(&tag)), &all, Body::default())?)
     }
 
-    /// Our tag in the replies to a request, which its ACK brings back.
-    pub(super) fn tag_of(&self, request: &Message) -> String {
+    /// Our tag in the replies to a request, in hexadecimal digits, which its ACK brings back.
+    pub(super) fn tag_of(&self, request: &Message) -> [u8; 16] {
         let via = request.values(HeaderId::Via).next();
-        let tag = self.shared.tags.hash_one((via, request.header(HeaderId::CallId)));
-        format!("{tag:016x}")
+        hex::digits(self.shared.tags.hash_one((via, request.header(HeaderId::CallId))))
     }
 
     /// Sends a reply without a transaction; what cannot be answered is counted.

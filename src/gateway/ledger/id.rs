@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::sip::Message;
+use crate::sip::{Message, hex};
 use crate::xmpp::Stanza;
 
 /// The namespace of XEP-0359.
@@ -108,7 +108,8 @@ impl MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(hex::text(&hex::digits((self.0 >> 64) as u64)))?;
+        f.write_str(hex::text(&hex::digits(self.0 as u64)))
     }
 }
 

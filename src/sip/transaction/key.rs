@@ -4,7 +4,9 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use crate::sip::{Message, Method, Via};
+use smallvec::SmallVec;
+
+use crate::sip::{Message, Method, Via, hex};
 
 /// What every branch of an RFC 3261 element begins with.
 const COOKIE: &str = "z9hG4bK";
@@ -83,54 +85,61 @@ impl KeySeed {
         if !cookie.eq_ignore_ascii_case(COOKIE) || unique.is_empty() {
             return None;
         }
-        Some(self.key(|state| {
-            unique.hash(state);
-            hash_lowercase(host, state);
-            port.hash(state);
-            creator(method).hash(state);
-        }))
+        let mut fields = Fields::default();
+        fields.add(unique);
+        fields.add_lowercase(host);
+        fields.add_number(port.map_or(0, |port| 1 << 16 | u32::from(port)));
+        fields.add(creator(method));
+        Some(self.key(&fields))
     }
 
     /// The key by the fields that RFC 2543 compared.
     pub fn by_fields(&self, request: &Rfc2543<'_>) -> ServerKey {
         let method = creator(request.method);
         let to_tag = request.to_tag.filter(|_| method != "INVITE");
-        self.key(|state| {
-            request.request_uri.hash(state);
-            to_tag.hash(state);
-            request.from_tag.hash(state);
-            request.call_id.hash(state);
-            request.cseq.hash(state);
-            method.hash(state);
-            request.top_via.hash(state);
-        })
+        let mut fields = Fields::default();
+        for field in [to_tag, request.from_tag] {
+            fields.add_number(u32::from(field.is_some()));
+            fields.add(field.unwrap_or_default());
+        }
+        for field in [request.request_uri, request.call_id, method, request.top_via] {
+            fields.add(field);
+        }
+        fields.add_number(request.cseq);
+        self.key(&fields)
     }
 
-    fn key(&self, feed: impl Fn(&mut std::hash::DefaultHasher)) -> ServerKey {
-        let [high, low] = [&self.high, &self.low].map(|half| {
-            let mut state = half.build_hasher();
-            feed(&mut state);
-            state.finish()
-        });
-        ServerKey(high, low)
+    fn key(&self, fields: &Fields) -> ServerKey {
+        ServerKey(self.high.hash_one(&fields.0[..]), self.low.hash_one(&fields.0[..]))
+    }
+}
+
+/// What a key is made of, in one piece, since it is hashed twice.
+#[derive(Default)]
+struct Fields(SmallVec<[u8; 256]>);
+
+impl Fields {
+    /// A text with its length in front, so that none runs into the next.
+    fn add(&mut self, text: &str) {
+        self.add_number(text.len() as u32);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// A host name; they are compared without case.
+    fn add_lowercase(&mut self, host: &str) {
+        self.add(host);
+        let start = self.0.len() - host.len();
+        self.0[start..].make_ascii_lowercase();
+    }
+
+    fn add_number(&mut self, number: u32) {
+        self.0.extend_from_slice(&number.to_ne_bytes());
     }
 }
 
 /// The method of the request that created the transaction.
 fn creator(method: &str) -> &str {
     if method == "ACK" { "INVITE" } else { method }
-}
-
-/// Host names are compared without case.
-fn hash_lowercase(host: &str, state: &mut impl Hasher) {
-    for piece in host.as_bytes().chunks(64) {
-        let mut lower = [0; 64];
-        let lower = &mut lower[..piece.len()];
-        lower.copy_from_slice(piece);
-        lower.make_ascii_lowercase();
-        state.write(lower);
-    }
-    state.write_u8(0xff);
 }
 
 /// The hasher for tables of [`ServerKey`] and of [`Branch`]: both are hashes already.
@@ -174,7 +183,7 @@ impl Branch {
     /// The digits of a worker, as they stand in the text.
     pub fn worker_digits(worker: u16) -> [u8; ID - WORKER] {
         let mut digits = [0; ID - WORKER];
-        write_hex(&mut digits, u64::from(worker));
+        hex::write(&mut digits, u64::from(worker));
         digits
     }
 
@@ -210,8 +219,8 @@ impl Branch {
         let mut text = [0; Self::LEN];
         text[..WORKER].copy_from_slice(COOKIE.as_bytes());
         text[WORKER..ID].copy_from_slice(&Self::worker_digits(self.worker));
-        write_hex(&mut text[ID..SEAL], self.id);
-        write_hex(&mut text[SEAL..], self.seal);
+        hex::write(&mut text[ID..SEAL], self.id);
+        hex::write(&mut text[SEAL..], self.seal);
         BranchText(text)
     }
 }
@@ -240,7 +249,7 @@ pub struct BranchText([u8; Branch::LEN]);
 
 impl AsRef<str> for BranchText {
     fn as_ref(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("the cookie and hexadecimal digits are ASCII")
+        hex::text(&self.0)
     }
 }
 
@@ -284,22 +293,11 @@ impl BranchMint {
         if !(rest.is_empty() || rest.starts_with('.')) || !own.starts_with(COOKIE) {
             return None;
         }
-        let worker = u16::try_from(parse_hex(&own[WORKER..ID])?).ok()?;
-        let branch = self.mint(worker, parse_hex(&own[ID..SEAL])?);
-        (branch.seal == parse_hex(&own[SEAL..])?).then_some(branch)
+        let own = own.as_bytes();
+        let worker = u16::try_from(hex::parse(&own[WORKER..ID])?).ok()?;
+        let branch = self.mint(worker, hex::parse(&own[ID..SEAL])?);
+        (branch.seal == hex::parse(&own[SEAL..])?).then_some(branch)
     }
-}
-
-fn write_hex(digits: &mut [u8], mut value: u64) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(value & 0xf) as usize];
-        value >>= 4;
-    }
-}
-
-/// The value of at most 16 hexadecimal digits; `from_str_radix` would take a sign, too.
-fn parse_hex(digits: &str) -> Option<u64> {
-    digits.chars().try_fold(0, |value, digit| Some(value << 4 | u64::from(digit.to_digit(16)?)))
 }
 
 #[cfg(test)]
