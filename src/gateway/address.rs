@@ -1,8 +1,9 @@
 //! The parts of an address: user ⇄ localpart, host ⇄ domain, `gr` ⇄ resource (RFC 7247 §6).
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-use ::jid::{DomainPart, NodePart, ResourcePart};
+use ::jid::{NodePart, ResourcePart};
 use idna::AsciiDenyList;
 use thiserror::Error;
 
@@ -178,48 +179,73 @@ pub(super) fn jid_from_parts(
     host: &str,
     resource: Option<&str>,
 ) -> Result<Jid, AddressError> {
-    let invalid = |part, value: &str| AddressError::InvalidPart { part, value: value.to_owned() };
     let local = user.map(escape_local);
-    let local = match &local {
-        Some(local) => Some(NodePart::new(local).map_err(|_| invalid("localpart", local))?),
-        None => None,
-    };
     let domain = domain_from_host(host)?;
-    let domain = DomainPart::new(&domain).map_err(|_| invalid("domain", host))?;
-    let resource = match resource {
-        Some(text) => Some(ResourcePart::new(text).map_err(|_| invalid("resource", text))?),
-        None => None,
+    let mut address = String::with_capacity(
+        local.as_ref().map_or(0, |local| local.len() + 1)
+            + domain.len()
+            + resource.map_or(0, |resource| 1 + resource.len()),
+    );
+    if let Some(local) = &local {
+        address.extend([local, "@"]);
+    }
+    address.push_str(&domain);
+    if let Some(resource) = resource {
+        address.extend(["/", resource]);
+    }
+    // Its separators are those written here: XEP-0106 leaves none in a localpart.
+    let jid = if domain.contains(['@', '/']) { None } else { Jid::new(&address).ok() };
+    jid.ok_or_else(|| invalid_part(local.as_deref(), host, resource))
+}
+
+/// The part that is to blame for an address that is no JID.
+fn invalid_part(local: Option<&str>, host: &str, resource: Option<&str>) -> AddressError {
+    let (part, value) = match (local, resource) {
+        (Some(local), _) if NodePart::new(local).is_err() => ("localpart", local),
+        (_, Some(resource)) if ResourcePart::new(resource).is_err() => ("resource", resource),
+        _ => ("domain", host),
     };
-    Ok(Jid::from_parts(local.as_deref(), &domain, resource.as_deref()))
+    AddressError::InvalidPart { part, value: value.to_owned() }
 }
 
 /// The XMPP domain of a SIP host: A-labels become U-labels, IP addresses stay.
 ///
 /// RFC 7247 §6.1 leaves domains open; U-labels are how XMPP writes them (RFC 7622 §3.2).
-pub(super) fn domain_from_host(host: &str) -> Result<String, AddressError> {
+pub(super) fn domain_from_host(host: &str) -> Result<Cow<'_, str>, AddressError> {
     let host = host.strip_suffix('.').unwrap_or(host);
+    if is_plain(host) {
+        return Ok(Cow::Borrowed(host));
+    }
     if is_ipv6(host) {
-        return Ok(host.to_ascii_lowercase());
+        return Ok(Cow::Owned(host.to_ascii_lowercase()));
     }
     let (domain, valid) = idna::domain_to_unicode(host);
     match valid {
-        Ok(()) if !domain.is_empty() => Ok(domain),
+        Ok(()) if !domain.is_empty() => Ok(Cow::Owned(domain)),
         _ => Err(AddressError::InvalidHost { domain: host.to_owned() }),
     }
 }
 
 /// The SIP host of an XMPP domain: U-labels become A-labels, IP addresses stay.
-pub(super) fn host_from_domain(domain: &str) -> Result<String, AddressError> {
+pub(super) fn host_from_domain(domain: &str) -> Result<Cow<'_, str>, AddressError> {
+    if is_plain(domain) {
+        return Ok(Cow::Borrowed(domain));
+    }
     if is_ipv6(domain) {
-        return Ok(domain.to_ascii_lowercase());
+        return Ok(Cow::Owned(domain.to_ascii_lowercase()));
     }
     let is_host = |host: &str| {
         !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
     };
     match idna::domain_to_ascii_cow(domain.as_bytes(), AsciiDenyList::URL) {
-        Ok(host) if is_host(&host) => Ok(host.into_owned()),
+        Ok(host) if is_host(&host) => Ok(host),
         _ => Err(AddressError::InvalidHost { domain: domain.to_owned() }),
     }
+}
+
+/// True for a name that is the same in both networks, whatever IDNA says: of lower case letters, digits and dots.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.'))
 }
 
 fn is_ipv6(host: &str) -> bool {
@@ -234,10 +260,14 @@ pub(super) fn sip_from_parts(
     instance: Option<&str>,
 ) -> Result<String, AddressError> {
     let host = host_from_domain(domain)?;
-    let mut uri = match user {
-        Some(user) => format!("sip:{}@{host}", escape_user(user)),
-        None => format!("sip:{host}"),
-    };
+    let user = user.map(escape_user);
+    let length = user.as_ref().map_or(0, |user| user.len() + 1) + host.len();
+    let mut uri = String::with_capacity("sip:".len() + length);
+    uri.push_str("sip:");
+    if let Some(user) = &user {
+        uri.extend([user, "@"]);
+    }
+    uri.push_str(&host);
     if let Some(instance) = instance {
         uri.push_str(";gr=");
         escape_parameter(&mut uri, instance);

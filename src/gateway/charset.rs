@@ -15,8 +15,11 @@ pub(super) fn decode<'a>(
     charset: Option<&str>,
 ) -> Result<Cow<'a, str>, ContentError> {
     let label = charset.unwrap_or("utf-8").trim();
-    let encoding = encoding(label)
-        .ok_or_else(|| ContentError::UnknownCharset { charset: label.to_owned() })?;
+    let encoding = match charset {
+        None => UTF_8,
+        Some(_) => encoding(label)
+            .ok_or_else(|| ContentError::UnknownCharset { charset: label.to_owned() })?,
+    };
     let (text, _, had_errors) = encoding.decode(bytes);
     if had_errors {
         return Err(ContentError::UndecodableText { charset: label.to_owned() });

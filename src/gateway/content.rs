@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::composing::{self, Composing};
 use super::cpim::Cpim;
 use super::html;
-use super::imdn::{self, Receipt};
+use super::imdn::{self, Asked, Receipt};
 use super::media_type::MediaType;
 use super::{charset, text};
 use crate::xmpp::Condition;
@@ -27,6 +27,8 @@ pub struct Content {
     pub composing: Option<Composing>,
     /// What became of a message of the recipient's, when the body was a receipt (RFC 5438).
     pub receipt: Option<Receipt>,
+    /// What the sender wants to be told, when the wrapping says it (RFC 5438).
+    pub asked: Option<Asked>,
 }
 
 impl Content {
@@ -60,7 +62,7 @@ impl Content {
         let subject = cpim
             .subject()
             .map(|(subject, lang)| (text::xml_text(subject).into_owned(), lang.map(str::to_owned)));
-        Ok(Self { subject, ..content })
+        Ok(Self { subject, asked: Asked::of_cpim(&cpim), ..content })
     }
 
     /// text/plain, text/html and isComposing; anything else is refused with 415.

@@ -40,7 +40,11 @@ impl Asked {
     pub fn of_request(request: &Message) -> Option<Self> {
         let content_type = request.content_type()?;
         let media = MediaType::parse(&content_type).ok()?;
-        let cpim = media.is("message", "cpim").then(|| Cpim::parse(request.body()).ok())??;
+        Self::of_cpim(&media.is("message", "cpim").then(|| Cpim::parse(request.body()).ok())??)
+    }
+
+    /// What the sender of a message/cpim wants to be told.
+    pub(super) fn of_cpim(cpim: &Cpim<'_>) -> Option<Self> {
         // RFC 5438 §6.2: a receipt asks for none.
         let (kind, subtype) = MEDIA_TYPE;
         if cpim.media_type().ok()?.is(kind, subtype) {

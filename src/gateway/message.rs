@@ -10,10 +10,10 @@ use super::dialect::Side;
 use super::envelope::{Envelope, asks_receipt, nick_of};
 use super::error::MessageError;
 use super::html;
-use super::imdn::{self, Asked};
+use super::imdn;
 use super::mapping::{ImType, LargeMessages, Mapping};
 use super::request::{MAX_PAGER, OutgoingRequest, Pager, RequestIds};
-use super::text::{head, one_line, xml_text};
+use super::text::{head, one_line};
 use crate::sip::{HeaderId, Message, NameAddr, Scheme, Uri};
 use crate::xmpp::{Jid, Stanza, StanzaError};
 
@@ -135,16 +135,16 @@ fn written(
     let call_id = request.call_id().map_err(|_| MessageError::BadHeader { header: "Call-ID" })?;
     let language = request.text(HeaderId::ContentLanguage);
     let is_text = content.composing.is_none() && content.receipt.is_none();
-    let wants = || Asked::of_request(request).is_some_and(|asked| asked.delivered);
+    let wants = content.asked.as_ref().is_some_and(|asked| asked.delivered);
     // In a room everybody would confirm it.
     let is_personal = im_type != ImType::Groupchat;
-    let asks_receipt = is_personal && is_text && (mapping.receipts || wants());
+    let asks_receipt = is_personal && is_text && (mapping.receipts || wants);
     let envelope = Envelope {
         asks_receipt,
         to,
         from,
         id: &id,
-        thread: &xml_text(call_id),
+        thread: call_id,
         subject: subject.as_deref(),
         nick: nick.as_deref(),
         lang: language.as_deref().and_then(first_language),
@@ -312,7 +312,7 @@ fn stanza_id(request: &Message, unique: &str) -> String {
     const MAX_BRANCH: usize = 128;
     let via = request.top_via().ok();
     match via.as_ref().and_then(|via| via.branch) {
-        Some(branch) => format!("{}.{unique}", head(branch, MAX_BRANCH)),
+        Some(branch) => [head(branch, MAX_BRANCH), ".", unique].concat(),
         None => unique.to_owned(),
     }
 }

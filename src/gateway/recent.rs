@@ -1,6 +1,7 @@
 //! What was sent a short while ago, for the notice of an error that comes after its sender was told of success.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
@@ -12,9 +13,10 @@ use crate::xmpp::Jid;
 #[derive(Debug)]
 pub struct Recent {
     bounds: RecentBounds,
-    requests: AHashMap<String, (String, Bytes)>,
+    /// The recipient, a bare JID, and the request.
+    requests: AHashMap<Arc<str>, (Arc<str>, Bytes)>,
     /// The keys in the order in which they came.
-    order: VecDeque<(Instant, String)>,
+    order: VecDeque<(Instant, Arc<str>)>,
     bytes: usize,
 }
 
@@ -36,14 +38,12 @@ impl Recent {
     }
 
     /// Remembers the request that the stanza `id` to `recipient`, a bare JID, was made from.
-    pub fn note(&mut self, now: Instant, id: &str, recipient: &str, request: Bytes) {
-        let (key, size) = (key(id).to_owned(), request.len());
+    pub fn note(&mut self, now: Instant, id: &str, recipient: Arc<str>, request: Bytes) {
+        let (key, size): (Arc<str>, _) = (Arc::from(key(id)), request.len());
         if size > self.bounds.bytes {
             return;
         }
-        if let Some((_, before)) =
-            self.requests.insert(key.clone(), (recipient.to_owned(), request))
-        {
+        if let Some((_, before)) = self.requests.insert(key.clone(), (recipient, request)) {
             // Its first place in the order stays: that of the message.
             self.bytes = self.bytes - before.len() + size;
         } else {
@@ -59,7 +59,7 @@ impl Recent {
         let (recipient, request) = self.requests.get(key(id))?;
         let server = recipient.split_once('@').map_or(&**recipient, |(_, domain)| domain);
         let speaker = from.to_bare().to_string();
-        (speaker == *recipient || speaker == server).then(|| request.clone())
+        (speaker == **recipient || speaker == server).then(|| request.clone())
     }
 
     fn forget(&mut self, now: Instant) {
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn the_recipient_and_his_server_name_a_message_and_nobody_else() {
         let mut recent = Recent::new(BOUNDS);
-        recent.note(origin(), "z9hG4bK.1", "bob@x", Bytes::from_static(b"hello"));
+        recent.note(origin(), "z9hG4bK.1", "bob@x".into(), Bytes::from_static(b"hello"));
         for from in ["bob@x", "bob@x/phone", "x"] {
             assert_eq!(found(&mut recent, "z9hG4bK.1", from).as_deref(), Some(&b"hello"[..]));
         }
@@ -109,14 +109,14 @@ mod tests {
     fn number_bytes_and_time_are_bounded() {
         let mut recent = Recent::new(BOUNDS);
         for id in ["1", "2", "3", "4"] {
-            recent.note(origin(), id, "bob@x", Bytes::from_static(b"hello"));
+            recent.note(origin(), id, "bob@x".into(), Bytes::from_static(b"hello"));
         }
         assert_eq!(found(&mut recent, "1", "bob@x"), None, "one too many");
         assert!(found(&mut recent, "2", "bob@x").is_some());
-        recent.note(origin(), "5", "bob@x", Bytes::from(vec![b'x'; 98]));
+        recent.note(origin(), "5", "bob@x".into(), Bytes::from(vec![b'x'; 98]));
         assert_eq!(found(&mut recent, "4", "bob@x"), None, "too many bytes");
         assert!(found(&mut recent, "5", "bob@x").is_some());
-        recent.note(origin(), "6", "bob@x", Bytes::from(vec![b'x'; 101]));
+        recent.note(origin(), "6", "bob@x".into(), Bytes::from(vec![b'x'; 101]));
         assert!(found(&mut recent, "5", "bob@x").is_some(), "what is too large displaces nothing");
         let bob = jid::parse("bob@x").unwrap();
         assert_eq!(recent.request(origin() + BOUNDS.time, "5", &bob), None);
@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn a_second_try_counts_once() {
         let mut recent = Recent::new(BOUNDS);
-        recent.note(origin(), "1", "bob@x", Bytes::from_static(b"hello"));
-        recent.note(origin(), "1", "bob@x", Bytes::from_static(b"hello again"));
+        recent.note(origin(), "1", "bob@x".into(), Bytes::from_static(b"hello"));
+        recent.note(origin(), "1", "bob@x".into(), Bytes::from_static(b"hello again"));
         assert_eq!((recent.bytes, recent.order.len()), (11, 1));
     }
 }

@@ -1,6 +1,6 @@
 //! Builds the MESSAGE requests that the gateway originates (RFC 3428 §4).
 
-use std::fmt::Write;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -85,14 +85,12 @@ impl Pager<'_> {
     pub(super) fn build(&self) -> Result<OutgoingRequest, MessageError> {
         let bad_target = MessageError::BadHeader { header: "Request-URI" };
         Uri::parse(self.from).map_err(|_| MessageError::BadHeader { header: "From" })?;
-        let uri = Uri::parse(self.target).ok().and_then(|uri| typed(&uri));
+        let uri = Uri::parse(self.target).ok().and_then(|uri| request_uri(&uri));
         let uri = uri.ok_or_else(|| bad_target.clone())?;
         let fixed = self.body.len() + self.from.len() + 2 * self.target.len() + HEADERS;
         let mut text = String::with_capacity(fixed);
-        // rsip's own way to write a whole request allocates for each header.
-        write!(text, "{} {uri} {}\r\n", rsip::Method::Message, rsip::Version::V2)
-            .and_then(|()| self.headers().iter().try_for_each(|it| write!(text, "{it}\r\n")))
-            .map_err(|_| bad_target.clone())?;
+        text.extend(["MESSAGE ", &*uri, " SIP/2.0\r\n"]);
+        self.put_headers(&mut text);
         text.push_str("\r\n");
         text.push_str(self.body);
         let bytes = Bytes::from(text);
@@ -102,22 +100,25 @@ impl Pager<'_> {
         Ok(OutgoingRequest { message, size, is_transient })
     }
 
-    fn headers(&self) -> Vec<rsip::Header> {
+    fn put_headers(&self, text: &mut String) {
         let RequestIds { tag, call_id, cseq, .. } = self.ids;
-        let mut headers = Vec::with_capacity(10);
-        headers.extend([
-            rsip::Header::from(MaxForwards::from(70)),
-            From::new(format!("{}<{}>;tag={tag}", self.quoted_name(), self.from)).into(),
-            To::new(format!("<{}>", self.target)).into(),
-            CallId::new(call_id).into(),
-            CSeq::new(format!("{cseq} MESSAGE")).into(),
-        ]);
-        headers.extend(self.date.map(|date| Date::new(date).into()));
-        headers.extend(self.subject.map(|subject| Subject::new(subject).into()));
-        headers.extend(self.language.map(|tag| ContentLanguage::new(tag).into()));
-        headers.push(ContentType::new(self.content_type).into());
-        headers.push(ContentLength::from(self.body.len() as u32).into());
-        headers
+        let from = [&*self.quoted_name(), "<", self.from, ">;tag=", tag].concat();
+        put(text, "Max-Forwards", &MaxForwards::from(70));
+        put(text, "From", &From::new(from));
+        put(text, "To", &To::new(["<", self.target, ">"].concat()));
+        put(text, "Call-ID", &CallId::new(call_id));
+        put(text, "CSeq", &CSeq::new([&*cseq.to_string(), " MESSAGE"].concat()));
+        if let Some(date) = self.date {
+            put(text, "Date", &Date::new(date));
+        }
+        if let Some(subject) = self.subject {
+            put(text, "Subject", &Subject::new(subject));
+        }
+        if let Some(tag) = self.language {
+            put(text, "Content-Language", &ContentLanguage::new(tag));
+        }
+        put(text, "Content-Type", &ContentType::new(self.content_type));
+        put(text, "Content-Length", &ContentLength::from(self.body.len() as u32));
     }
 
     /// The display name as a quoted string with its space behind (RFC 3261 §25.1).
@@ -128,6 +129,21 @@ impl Pager<'_> {
             }
             _ => String::new(),
         }
+    }
+}
+
+/// Appends a header line. rsip's own way to write a request formats and allocates for each part of each header, which
+/// took a tenth of what it costs to deliver a message.
+fn put<'h>(text: &mut String, name: &str, header: &impl UntypedHeader<'h>) {
+    text.extend([name, ": ", header.value(), "\r\n"]);
+}
+
+/// A URI as it may stand in a request line (RFC 3261 §19.1.1): without password and headers.
+fn request_uri<'u>(uri: &Uri<'u>) -> Option<Cow<'u, str>> {
+    match (uri.password(), uri.headers()) {
+        _ if !uri.is_sip() => None,
+        (None, None) => Some(Cow::Borrowed(uri.as_str())),
+        _ => typed(uri).map(|uri| Cow::Owned(uri.to_string())),
     }
 }
 

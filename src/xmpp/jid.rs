@@ -20,6 +20,9 @@ pub fn parse(address: &str) -> Result<Jid, JidError> {
 ///
 /// A space at either end cannot be written in a local part and is left as it is.
 pub fn escape_local(name: &str) -> Cow<'_, str> {
+    if !name.bytes().any(|byte| NEEDS_ESCAPE[usize::from(byte)]) {
+        return Cow::Borrowed(name);
+    }
     let mut out = String::new();
     let mut copied = 0;
     for (at, c) in name.char_indices() {
@@ -74,6 +77,17 @@ const ESCAPES: &[(char, &str)] = &[
     ('@', "\\40"),
     ('\\', "\\5c"),
 ];
+
+/// True at the characters of [`ESCAPES`].
+static NEEDS_ESCAPE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut row = 0;
+    while row < ESCAPES.len() {
+        table[ESCAPES[row].0 as usize] = true;
+        row += 1;
+    }
+    table
+};
 
 /// The escape sequence that `text` begins with.
 fn escaped_at(text: &str) -> Option<&'static (char, &'static str)> {

@@ -215,7 +215,7 @@ impl Stanza {
 
     /// The first child element with this name and namespace.
     pub fn payload(&self, name: &str, namespace: &str) -> Option<Payload<'_>> {
-        self.payloads().find(|payload| payload.name() == name && payload.namespace() == namespace)
+        self.payloads().find(|payload| payload.is_named(name) && payload.namespace() == namespace)
     }
 
     /// The first child element with this name in the namespace of the stanza.
@@ -297,6 +297,12 @@ impl<'a> Payload<'a> {
     /// The local name.
     pub fn name(self) -> &'a str {
         self.stanza.slice(self.entry.name)
+    }
+
+    /// The same as comparing [`Payload::name`], without reading it as text.
+    fn is_named(self, name: &str) -> bool {
+        let Span { start, end } = self.entry.name;
+        self.stanza.bytes[start as usize..end as usize] == *name.as_bytes()
     }
 
     /// The namespace.
