@@ -10,6 +10,7 @@ mod drain;
 mod forwarding;
 mod kept;
 mod location_store;
+mod own_addresses;
 mod owners;
 mod receipts;
 mod receive;

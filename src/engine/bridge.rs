@@ -177,7 +177,7 @@ impl Bridge {
     /// Remembers a message whose error may come late.
     pub(super) fn remember(&self, stanza_id: &str, to: &Jid, request: Bytes) {
         let recipient = to.to_bare().to_string();
-        self.recent.borrow_mut().note(clock::now(), stanza_id, &recipient, request);
+        self.recent.borrow_mut().note(clock::now(), stanza_id, recipient.into(), request);
     }
 
     /// What the message said that an error is about, while that is remembered.

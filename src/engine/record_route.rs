@@ -74,7 +74,8 @@ impl Worker {
     ) -> Result<(), RouteError> {
         let Recording { wish, source } = recording;
         let local = self.reached_at(source.transport, source.local, source.peer)?;
-        let (incoming, outgoing) = (local.to_string(), sent_by.to_string());
+        let (incoming, outgoing) =
+            (self.own_addresses.text(local), self.own_addresses.text(sent_by));
         let incoming = Hop { transport: source.transport, sent_by: &incoming };
         let values = wish.values(message, incoming, Hop { transport, sent_by: &outgoing });
         for value in values.iter().rev() {

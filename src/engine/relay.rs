@@ -181,13 +181,12 @@ impl Worker {
         if let Some(recording) = &outbound.recording {
             self.add_record_route(&mut message, recording, target.transport, sent_by)?;
         }
-        let (token, text) = (target.transport.token(), branch.text());
-        let text = text.as_ref();
         let leaving = outbound.leaving;
-        message.push_via(&match leaving.mark {
-            None => format!("SIP/2.0/{token} {sent_by};branch={text};rport"),
-            Some(mark) => format!("SIP/2.0/{token} {sent_by};branch={text}.{mark:08x};rport"),
-        })?;
+        let mark = leaving.mark.map(|mark| format!(".{mark:08x}")).unwrap_or_default();
+        let (text, sent_by) = (branch.text(), self.own_addresses.text(sent_by));
+        let token = target.transport.token();
+        let parts = ["SIP/2.0/", token, " ", &sent_by, ";branch=", text.as_ref(), &mark, ";rport"];
+        message.push_via(&parts.concat())?;
         let to = Destination { transport: target.transport, peer: target.addr, port };
         let waits = match message.method() {
             Method::Invite => Waits::Invite(self.patience(leaving)),

@@ -78,7 +78,7 @@ impl Worker {
         if let Some(recording) = &outbound.recording {
             self.add_record_route(&mut message, recording, target.transport, sent_by)?;
         }
-        let token = target.transport.token();
+        let (token, sent_by) = (target.transport.token(), self.own_addresses.text(sent_by));
         message.push_via(&format!("SIP/2.0/{token} {sent_by};branch={branch};rport"))?;
         let to = Destination { transport: target.transport, peer: target.addr, port };
         self.send(to, message.to_bytes());

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use super::accounts::Accounts;
 use super::bridge::Bridge;
 use super::delivery::Deliveries;
+use super::own_addresses::OwnAddresses;
 use super::shared::{Mail, Shared};
 use super::transactions::{Sent, Served};
 use crate::clock;
@@ -76,6 +77,7 @@ pub struct Worker {
     pub(super) alarm_changed: Notify,
     /// What we can send with.
     pub(super) supported: Supported,
+    pub(super) own_addresses: OwnAddresses,
     this: Weak<Worker>,
 }
 
@@ -103,6 +105,7 @@ impl Worker {
             alarm: Cell::new(None),
             alarm_changed: Notify::new(),
             supported: Supported { transports: transports(&shared), families: Families::V4First },
+            own_addresses: OwnAddresses::default(),
             this: this.clone(),
             shared,
         })

@@ -93,10 +93,10 @@ impl Bridge {
         let (id, now) = (id.to_string(), clock::now());
         let mut recent = self.recent.borrow_mut();
         match load.kind.way {
-            Way::Component => recent.note(now, &id, &load.lane, load.bytes.clone()),
+            Way::Component => recent.note(now, &id, load.lane.clone(), load.bytes.clone()),
             Way::Account => {
                 if let Some(Written { to, request, .. }) = Written::read(&load.bytes) {
-                    recent.note(now, &id, &to, request);
+                    recent.note(now, &id, to.into(), request);
                 }
             }
         }

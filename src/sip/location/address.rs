@@ -1,5 +1,7 @@
 //! Addresses of record: the names that bindings are kept under.
 
+use std::borrow::Cow;
+
 use crate::sip::{Uri, escape_user, unescape};
 
 /// Which users are the same.
@@ -40,8 +42,10 @@ impl AddressRules {
         }
     }
 
-    fn cased(self, user: &str) -> String {
-        if self.is_case_sensitive { user.to_owned() } else { user.to_lowercase() }
+    fn cased(self, user: &str) -> Cow<'_, str> {
+        let is_cased = !self.is_case_sensitive
+            && user.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
+        if is_cased { Cow::Owned(user.to_lowercase()) } else { Cow::Borrowed(user) }
     }
 }
 
@@ -50,14 +54,20 @@ pub(super) fn full_address(uri: &Uri<'_>, rules: AddressRules) -> Option<String>
     if !uri.is_sip() {
         return None;
     }
-    let host = match uri.host_ip() {
-        Some(ip) => ip.to_string(),
-        None => uri.host().strip_suffix('.').unwrap_or(uri.host()).to_ascii_lowercase(),
-    };
-    let Some(user) = uri.user() else { return Some(host) };
-    let user = unescape(user);
-    let user = rules.cased(str::from_utf8(&user).ok()?);
-    Some(format!("{}@{host}", escape_user(&user)))
+    let mut full = String::with_capacity(uri.opaque().len());
+    if let Some(user) = uri.user() {
+        let user = unescape(user);
+        let user = rules.cased(str::from_utf8(&user).ok()?);
+        full.extend([&*escape_user(&user), "@"]);
+    }
+    match uri.host_ip() {
+        Some(ip) => full.push_str(&ip.to_string()),
+        None => {
+            let host = uri.host().strip_suffix('.').unwrap_or(uri.host());
+            full.extend(host.chars().map(|c| c.to_ascii_lowercase()));
+        }
+    }
+    Some(full)
 }
 
 /// The user and the domain of an address of record, the user without escapes.

@@ -27,7 +27,7 @@ impl Hop<'_> {
             (Transport::Tls, false) => ";transport=tls",
             (Transport::Ws | Transport::Wss, _) => ";transport=ws",
         };
-        format!("{scheme}:{user}{at}{}{transport}", self.sent_by)
+        [scheme, ":", user, at, self.sent_by, transport].concat()
     }
 }
 
@@ -70,15 +70,14 @@ impl RecordRoute {
             [] => vec![outgoing.uri(None, is_sips), incoming.uri(None, is_sips)],
             preset => {
                 let scheme = if is_sips { "sips" } else { "sip" };
-                preset.iter().map(|address| format!("{scheme}:{address}")).collect()
+                preset.iter().map(|address| [scheme, ":", address].concat()).collect()
             }
         };
         let r2 = if uris.len() > 1 { ";r2=on" } else { "" };
         let lr = if self.has_full_lr { ";lr=on" } else { ";lr" };
         let tag = request.from().ok().and_then(|from| from.tag()).filter(|_| self.has_from_tag);
-        let tag =
-            tag.map_or(Cow::Borrowed(""), |tag| format!(";ftag={}", escape_param(tag)).into());
-        let value = |uri: &String| format!("<{uri}{r2}{lr}{tag}{}>", self.params);
+        let (ftag, tag) = tag.map_or(("", Cow::default()), |tag| (";ftag=", escape_param(tag)));
+        let value = |uri: &String| ["<", uri, r2, lr, ftag, &tag, &self.params, ">"].concat();
         uris.iter().map(value).collect()
     }
 }
