@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::load::rate_text;
-use crate::measure::{Sample, WARM_UP, free_port};
+use crate::measure::{Sample, WARM_UP, free_port, until_forgotten};
 use crate::options::Options;
 use crate::process::Process;
 use crate::program::Site;
@@ -13,6 +13,8 @@ use crate::sipp::Sipp;
 
 /// The first rate, calls per second.
 pub(crate) const FIRST: u32 = 200;
+/// A rate that every program carries.
+const BUSY: u32 = 1_600;
 /// The rate above which nobody looks: more than SIPp makes.
 const LAST: u32 = 51_200;
 /// How long a step may take beyond its length: a call that lasts a second and gives up after SIPp's patience, twice.
@@ -76,7 +78,7 @@ impl Calls<'_> {
     /// Doubles the rate until it is not carried.
     pub(crate) fn climb(&mut self) -> Result<Sample, Error> {
         let Options { phase, steady, .. } = *self.options;
-        self.step(FIRST, phase.min(WARM_UP))?;
+        self.warm_up()?;
         let mut sample = Sample::default();
         let mut rate = FIRST;
         while rate <= LAST {
@@ -98,6 +100,17 @@ impl Calls<'_> {
             rate *= 2;
         }
         Ok(sample)
+    }
+
+    /// Has the program use memory for more calls than the first rates make, and free it again, as after hours of service.
+    fn warm_up(&mut self) -> Result<(), Error> {
+        let Options { phase, is_quick, .. } = *self.options;
+        self.step(FIRST, phase.min(WARM_UP))?;
+        if is_quick {
+            return Ok(());
+        }
+        self.step(BUSY, phase * 2)?;
+        until_forgotten(self.stop)
     }
 
     /// Makes calls for `length` and waits for the last one to end.

@@ -31,6 +31,18 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(2);
 /// After it, both programs have forgotten every transaction: timer J of RFC 3261 is 32 s.
 pub(crate) const FORGOTTEN: Duration = Duration::from_secs(34);
+/// Waits until a program without work has forgotten every transaction.
+pub(crate) fn until_forgotten(stop: &AtomicBool) -> Result<(), Error> {
+    let start = Instant::now();
+    while start.elapsed() < FORGOTTEN {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
 /// What is added to a phase's number while its load goes on unmeasured.
 const STEADY: u16 = 100;
 /// The load of the latency phase, messages per second.
@@ -224,13 +236,7 @@ impl Run<'_> {
             return self.phase(1, saturation, phase.min(WARM_UP));
         }
         let used = self.phase(1, saturation, phase * 2)?;
-        let start = Instant::now();
-        while start.elapsed() < FORGOTTEN {
-            if self.bench.stop.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        until_forgotten(&self.bench.stop)?;
         Ok(used)
     }
 
