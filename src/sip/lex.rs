@@ -85,6 +85,7 @@ pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
 pub(crate) fn trim_text(text: &str) -> &str {
     // Nearly all that is read has none.
     match text.as_bytes() {
+        [] => text,
         [first, .., last] if !is_lws(*first) && !is_lws(*last) => text,
         _ => trim_spaced(text),
     }

@@ -138,18 +138,16 @@ impl Message {
     }
 
     fn check_start_line(&self) -> Result<(), Finding> {
-        if self.is_request() {
-            let is_split = self.version().is_empty() || self.request_uri().contains(' ');
-            if is_split || self.request_uri().is_empty() {
-                return Err(Finding::RequestLine);
-            }
+        let (version, uri) = (self.version(), self.request_uri());
+        if self.is_request() && (version.is_empty() || uri.is_empty() || uri.contains(' ')) {
+            return Err(Finding::RequestLine);
         }
-        if !self.version().eq_ignore_ascii_case("SIP/2.0") {
-            let is_sip = self.version().get(..4).is_some_and(|v| v.eq_ignore_ascii_case("SIP/"));
+        if !version.eq_ignore_ascii_case("SIP/2.0") {
+            let is_sip = version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case("SIP/"));
             return Err(if is_sip { Finding::Version } else { Finding::RequestLine });
         }
         if self.is_request() {
-            let uri = Uri::parse(self.request_uri()).map_err(Finding::RequestUri)?;
+            let uri = Uri::parse(uri).map_err(Finding::RequestUri)?;
             if uri.headers().is_some() {
                 return Err(Finding::RequestUriHeaders);
             }

@@ -4,8 +4,6 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use smallvec::SmallVec;
-
 use crate::sip::{Message, Method, Via, hex};
 
 /// What every branch of an RFC 3261 element begins with.
@@ -85,7 +83,7 @@ impl KeySeed {
         if !cookie.eq_ignore_ascii_case(COOKIE) || unique.is_empty() {
             return None;
         }
-        let mut fields = Fields::default();
+        let mut fields = Fields::new();
         fields.add(unique);
         fields.add_lowercase(host);
         fields.add_number(port.map_or(0, |port| 1 << 16 | u32::from(port)));
@@ -97,7 +95,7 @@ impl KeySeed {
     pub fn by_fields(&self, request: &Rfc2543<'_>) -> ServerKey {
         let method = creator(request.method);
         let to_tag = request.to_tag.filter(|_| method != "INVITE");
-        let mut fields = Fields::default();
+        let mut fields = Fields::new();
         for field in [to_tag, request.from_tag] {
             fields.add_number(u32::from(field.is_some()));
             fields.add(field.unwrap_or_default());
@@ -115,10 +113,14 @@ impl KeySeed {
 }
 
 /// What a key is made of, in one piece, since it is hashed twice.
-#[derive(Default)]
-struct Fields(SmallVec<[u8; 256]>);
+struct Fields(Vec<u8>);
 
 impl Fields {
+    /// Room for those of most requests.
+    fn new() -> Self {
+        Self(Vec::with_capacity(256))
+    }
+
     /// A text with its length in front, so that none runs into the next.
     fn add(&mut self, text: &str) {
         self.add_number(text.len() as u32);
