@@ -7,6 +7,11 @@ DEMO_PACKAGES  = prosody openssl go-sendxmpp baresip-core
 BENCH_PACKAGES = kamailio kamailio-xmpp-modules kamailio-mysql-modules mariadb-server sip-tester
 BENCH ?= --rounds 3
 
+# What the compiler has seen of the program at work, and the program that it makes of it.
+LEARNT = $(CURDIR)/target/fast
+USE    = -Cprofile-use=$(LEARNT)/sipjab.profdata
+HOST   = $$(rustc --print host-tuple)
+
 .DEFAULT_GOAL := help
 .PHONY: help build fast test soak demo bench check fmt audit deps deps-build deps-demo deps-bench
 
@@ -15,11 +20,6 @@ help: ## Say what the targets do
 
 build: deps-build ## Build the program for use: target/release/sipjab
 	cargo build --release
-
-# What the compiler has seen of the program at work, and the program that it makes of it.
-LEARNT  = $(CURDIR)/target/fast
-USE     = -Cprofile-use=$(LEARNT)/sipjab.profdata
-HOST    = $$(rustc --print host-tuple)
 
 fast: deps-bench ## The same, a tenth to a fifth faster: built, watched at work by the benchmark, built anew (half an hour)
 	rustup component add llvm-tools

@@ -8,7 +8,7 @@ use idna::AsciiDenyList;
 use thiserror::Error;
 
 use crate::sip::{Scheme, Uri, escape_user, unescape};
-use crate::xmpp::jid::{escape_local, unescape_local};
+use crate::xmpp::jid::{self, escape_local, unescape_local};
 use crate::xmpp::{Condition, Jid};
 
 /// Why an address has no counterpart in the other network, sorted by blame.
@@ -194,7 +194,7 @@ pub(super) fn jid_from_parts(
         address.extend(["/", resource]);
     }
     // Its separators are those written here: XEP-0106 leaves none in a localpart.
-    let jid = if domain.contains(['@', '/']) { None } else { Jid::new(&address).ok() };
+    let jid = if domain.contains(['@', '/']) { None } else { jid::parse(&address).ok() };
     jid.ok_or_else(|| invalid_part(local.as_deref(), host, resource))
 }
 
@@ -339,6 +339,14 @@ mod tests {
 
     #[test]
     fn a_localpart_may_not_begin_or_end_with_a_space() {
+        for host in ["b@c", "b/c", "b..c", "..", ""] {
+            assert!(jid_from_parts(Some("a"), host, None).is_err(), "{host:?}");
+        }
+        assert_eq!(jid_from_parts(Some("a"), "b..", None).unwrap().as_str(), "a@b");
+        assert_eq!(
+            jid_from_parts(Some("a@c/d"), "b", Some("e@f/g")).unwrap().as_str(),
+            "a\\40c\\2fd@b/e@f/g"
+        );
         assert!(jid_from_parts(Some(" a"), "b", None).is_err());
         assert!(jid_from_parts(Some("a "), "b", None).is_err());
         assert_eq!(jid_from_parts(Some("a b"), "b", None).unwrap().as_str(), "a\\20b@b");
