@@ -178,11 +178,10 @@ impl fmt::Display for Uri<'_> {
 
 impl<'a> Scheme<'a> {
     fn from_name(name: &'a str) -> Result<Self, UriError> {
+        let is_mark = |byte: u8| matches!(byte, b'+' | b'-' | b'.');
         let is_name = || {
             name.starts_with(|first: char| first.is_ascii_alphabetic())
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_mark(byte))
         };
         match name {
             _ if name.eq_ignore_ascii_case("sip") => Ok(Self::Sip),
@@ -209,21 +208,21 @@ impl<'a> Scheme<'a> {
     }
 }
 
-/// The bytes that no URI holds.
-static FORBIDDEN: ByteSet = ByteSet::of(b"\"<>\x7f").and(&CONTROLS_AND_SPACE);
-
-const CONTROLS_AND_SPACE: [u8; 0x21] = {
-    let mut bytes = [0; 0x21];
-    let mut at = 0;
-    while at < bytes.len() {
-        bytes[at] = at as u8;
-        at += 1;
-    }
-    bytes
-};
+/// The bytes that no URI holds: controls, the space, quotes and angle brackets.
+static FORBIDDEN: ByteSet = forbidden();
 
 /// The bytes that [`Seams::of`] stops at.
-static SEAMS: ByteSet = ByteSet::of(b"@?;%\"<>\x7f").and(&CONTROLS_AND_SPACE);
+static SEAMS: ByteSet = forbidden().and(b"@?;%");
+
+const fn forbidden() -> ByteSet {
+    let mut controls_and_space = [0; 0x21];
+    let mut byte = 0;
+    while byte < controls_and_space.len() {
+        controls_and_space[byte] = byte as u8;
+        byte += 1;
+    }
+    ByteSet::of(&controls_and_space).and(b"\x7f\"<>")
+}
 
 /// Where the parts of a `sip` or `sips` URI meet, found in one pass.
 #[derive(Default)]
