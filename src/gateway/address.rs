@@ -8,7 +8,7 @@ use idna::AsciiDenyList;
 use thiserror::Error;
 
 use crate::sip::{Scheme, Uri, escape_user, unescape};
-use crate::xmpp::jid::{self, escape_local, unescape_local};
+use crate::xmpp::jid::{escape_local, unescape_local};
 use crate::xmpp::{Condition, Jid};
 
 /// Why an address has no counterpart in the other network, sorted by blame.
@@ -181,6 +181,8 @@ pub(super) fn jid_from_parts(
 ) -> Result<Jid, AddressError> {
     let local = user.map(escape_local);
     let domain = domain_from_host(host)?;
+    // A dot at its end is no part of it (RFC 7622 §3.2).
+    let domain = domain.strip_suffix('.').unwrap_or(&domain);
     let mut address = String::with_capacity(
         local.as_ref().map_or(0, |local| local.len() + 1)
             + domain.len()
@@ -189,12 +191,13 @@ pub(super) fn jid_from_parts(
     if let Some(local) = &local {
         address.extend([local, "@"]);
     }
-    address.push_str(&domain);
+    address.push_str(domain);
     if let Some(resource) = resource {
         address.extend(["/", resource]);
     }
     // Its separators are those written here: XEP-0106 leaves none in a localpart.
-    let jid = if domain.contains(['@', '/']) { None } else { jid::parse(&address).ok() };
+    let is_torn = domain.contains(['@', '/']) || domain.ends_with('.');
+    let jid = if is_torn { None } else { Jid::new(&address).ok() };
     jid.ok_or_else(|| invalid_part(local.as_deref(), host, resource))
 }
 
@@ -339,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_localpart_may_not_begin_or_end_with_a_space() {
-        for host in ["b@c", "b/c", "b..c", "..", ""] {
+        for host in ["b@c", "b/c", "b..c", "b...", "..", ""] {
             assert!(jid_from_parts(Some("a"), host, None).is_err(), "{host:?}");
         }
         assert_eq!(jid_from_parts(Some("a"), "b..", None).unwrap().as_str(), "a@b");
