@@ -7,28 +7,14 @@ DEMO_PACKAGES  = prosody openssl go-sendxmpp baresip-core
 BENCH_PACKAGES = kamailio kamailio-xmpp-modules kamailio-mysql-modules mariadb-server sip-tester
 BENCH ?= --rounds 3
 
-# What the compiler has seen of the program at work, and the program that it makes of it.
-LEARNT = $(CURDIR)/target/fast
-USE    = -Cprofile-use=$(LEARNT)/sipjab.profdata
-HOST   = $$(rustc --print host-tuple)
-
 .DEFAULT_GOAL := help
-.PHONY: help build fast test soak demo bench check fmt audit deps deps-build deps-demo deps-bench
+.PHONY: help build test soak demo bench check fmt audit deps deps-build deps-demo deps-bench
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 build: deps-build ## Build the program for use: target/release/sipjab
 	cargo build --release
-
-fast: deps-bench ## The same, a tenth to a fifth faster: built, watched at work by the benchmark, built anew (half an hour)
-	rustup component add llvm-tools
-	rm -rf $(LEARNT)/seen
-	RUSTFLAGS="-Cprofile-generate=$(LEARNT)/seen" \
-		cargo bench --target $(HOST) --target-dir $(LEARNT) --bench compare -- --quick --program sipjab
-	$$(rustc --print sysroot)/lib/rustlib/$(HOST)/bin/llvm-profdata merge -o $(LEARNT)/sipjab.profdata $(LEARNT)/seen
-	RUSTFLAGS="$(USE)" cargo build --release --target $(HOST) --target-dir $(LEARNT)
-	@echo "the program: $(LEARNT)/$(HOST)/release/sipjab"
 
 test: deps check ## Install what is missing and run every test
 	cargo test
@@ -41,12 +27,8 @@ demo: deps-demo ## Let a SIP phone and an XMPP client talk; KEEP=1 keeps the ser
 	@cargo build --bin sipjab --example demo
 	@KEEP=$(KEEP) target/debug/examples/demo
 
-bench: deps-bench ## Measure beside Kamailio; BENCH="--quick" for a short look, FAST=1 for what `make fast` has built
-ifdef FAST
-	RUSTFLAGS="$(USE)" cargo bench --target $(HOST) --target-dir $(LEARNT) --bench compare -- $(BENCH)
-else
+bench: deps-bench ## Measure beside Kamailio; BENCH="--quick" for a short look
 	cargo bench --bench compare -- $(BENCH)
-endif
 
 check: deps-build ## Check the formatting and the lints
 	cargo fmt --check
