@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::xmpp::text::is_xml_char;
+use crate::xmpp::text::{is_xml_char, is_xml_text};
 
 /// The longest Reason-Phrase or Subject we write, in bytes.
 pub const MAX_LINE: usize = 256;
@@ -10,9 +10,7 @@ pub const MAX_LINE: usize = 256;
 /// `text` as an XMPP body may hold it: CR LF and lone CR become LF (XML 1.0 §2.11), and each character
 /// that XML cannot carry (XML 1.0 §2.2; NUL among them) becomes U+FFFD, so that the loss is visible.
 pub fn xml_text(text: &str) -> Cow<'_, str> {
-    // Most texts are told by their bytes alone, all of them at once rather than up to the first that is not plain.
-    let is_plain = text.bytes().fold(true, |all, byte| all & is_plain(byte));
-    if is_plain || text.chars().all(|c| c != '\r' && is_xml_char(c)) {
+    if is_xml_text(text) && !text.contains('\r') {
         return Cow::Borrowed(text);
     }
     let mut clean = String::with_capacity(text.len());
@@ -26,11 +24,6 @@ pub fn xml_text(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(clean)
-}
-
-/// True for a byte that belongs to no character which XML lacks: U+FFFE and U+FFFF begin with 0xEF.
-fn is_plain(byte: u8) -> bool {
-    (byte >= b' ' || byte == b'\n' || byte == b'\t') && byte != 0xef
 }
 
 /// `text` as one header line: control characters (CR, LF and NUL among them) become a space, runs of

@@ -78,14 +78,7 @@ pub fn check(element: &[u8], scope: &Scope, limits: &Limits) -> Result<(), Malfo
 /// `bytes` as text, if every character of it may stand in a document.
 pub(super) fn characters(bytes: &[u8]) -> Result<&str, Malformed> {
     let text = str::from_utf8(bytes).map_err(|_| Malformed::Utf8)?;
-    let control = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
-    // Folded without a branch, so that the compiler can look at many bytes at once.
-    if bytes.iter().fold(false, |found, &byte| found | control(byte)) {
-        return Err(Malformed::Character);
-    }
-    let excluded = memchr::memchr_iter(0xef, bytes)
-        .any(|at| matches!(bytes[at..], [0xef, 0xbf, 0xbe | 0xbf, ..]));
-    if excluded { Err(Malformed::Character) } else { Ok(text) }
+    if text::is_xml_text(text) { Ok(text) } else { Err(Malformed::Character) }
 }
 
 /// A place in the text.

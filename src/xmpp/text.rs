@@ -9,6 +9,16 @@ pub fn is_xml_char(c: char) -> bool {
     !matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}')
 }
 
+/// True for a text of such characters alone.
+pub fn is_xml_text(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let control = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+    // Folded without a branch, so that the compiler can look at many bytes at once.
+    !bytes.iter().fold(false, |found, &byte| found | control(byte))
+        && !memchr::memchr_iter(0xef, bytes)
+            .any(|at| matches!(bytes[at..], [0xef, 0xbf, 0xbe | 0xbf, ..]))
+}
+
 /// Reads the reference that `rest` begins with: its character, and its length in bytes.
 ///
 /// XML 1.0 §4.1 and §4.6, without entities that a document declares.
