@@ -183,10 +183,8 @@ impl Worker {
         }
         let leaving = outbound.leaving;
         let mark = leaving.mark.map(|mark| format!(".{mark:08x}")).unwrap_or_default();
-        let (text, sent_by) = (branch.text(), self.own_addresses.text(sent_by));
-        let token = target.transport.token();
-        let parts = ["SIP/2.0/", token, " ", &sent_by, ";branch=", text.as_ref(), &mark, ";rport"];
-        message.push_via(&parts.concat())?;
+        let via = self.own_via(target.transport, sent_by, [branch.text().as_ref(), &mark]);
+        message.push_via(&via)?;
         let to = Destination { transport: target.transport, peer: target.addr, port };
         let waits = match message.method() {
             Method::Invite => Waits::Invite(self.patience(leaving)),
@@ -194,6 +192,17 @@ impl Worker {
         };
         self.open_client(branch, message.to_bytes(), to, outbound.user.clone(), waits)?;
         Ok(branch)
+    }
+
+    /// The Via of a request that leaves with us at `sent_by`; its branch is in two parts.
+    pub(super) fn own_via(
+        &self,
+        transport: Transport,
+        sent_by: SocketAddr,
+        [branch, mark]: [&str; 2],
+    ) -> String {
+        let sent_by = self.own_addresses.text(sent_by);
+        ["SIP/2.0/", transport.token(), " ", &sent_by, ";branch=", branch, mark, ";rport"].concat()
     }
 
     fn patience(&self, leaving: Leaving) -> Option<Patience> {

@@ -78,8 +78,8 @@ impl Worker {
         if let Some(recording) = &outbound.recording {
             self.add_record_route(&mut message, recording, target.transport, sent_by)?;
         }
-        let (token, sent_by) = (target.transport.token(), self.own_addresses.text(sent_by));
-        message.push_via(&format!("SIP/2.0/{token} {sent_by};branch={branch};rport"))?;
+        let via = self.own_via(target.transport, sent_by, [branch.text().as_ref(), ""]);
+        message.push_via(&via)?;
         let to = Destination { transport: target.transport, peer: target.addr, port };
         self.send(to, message.to_bytes());
         Ok(())
