@@ -15,11 +15,8 @@ pub(super) fn decode<'a>(
     charset: Option<&str>,
 ) -> Result<Cow<'a, str>, ContentError> {
     let label = charset.unwrap_or("utf-8").trim();
-    let encoding = match charset {
-        None => UTF_8,
-        Some(_) => encoding(label)
-            .ok_or_else(|| ContentError::UnknownCharset { charset: label.to_owned() })?,
-    };
+    let encoding = encoding(label)
+        .ok_or_else(|| ContentError::UnknownCharset { charset: label.to_owned() })?;
     let (text, _, had_errors) = encoding.decode(bytes);
     if had_errors {
         return Err(ContentError::UndecodableText { charset: label.to_owned() });
@@ -33,7 +30,10 @@ pub(super) fn decode<'a>(
 /// read as UTF-8, because a byte above 127 makes it a mislabelled message and not windows-1252; and
 /// UTF-16 without a byte order mark is big-endian (RFC 2781 §4.3).
 fn encoding(label: &str) -> Option<&'static Encoding> {
-    if ["us-ascii", "ascii", "ansi_x3.4-1968"].iter().any(|l| label.eq_ignore_ascii_case(l)) {
+    if ["utf-8", "us-ascii", "ascii", "ansi_x3.4-1968"]
+        .iter()
+        .any(|l| label.eq_ignore_ascii_case(l))
+    {
         return Some(UTF_8);
     }
     if label.eq_ignore_ascii_case("utf-16") {
