@@ -15,7 +15,7 @@ use crate::case::{Case, Work};
 use crate::error::Error;
 use crate::lane::{Answer, Lane};
 use crate::load::{Load, Pace};
-use crate::measure::{Bench, FORGOTTEN, Phase, Sample, WARM_UP, free_port, wait_arrivals};
+use crate::measure::{Bench, Phase, Sample, WARM_UP, free_port, until_forgotten, wait_arrivals};
 use crate::process::Process;
 use crate::program::{Program, Purpose, Site};
 use crate::sip_sink::SipSink;
@@ -128,7 +128,7 @@ fn measure_so_many(
     let to_xmpp = run.phase(1, "to XMPP", Work::MessageToXmpp, &mut uac)?;
     let mut stanzas = AccountLane::new(&server, &mut sink, accounts);
     let from_xmpp = run.phase(3, "from XMPP", Work::XmppToMessage, &mut stanzas)?;
-    std::thread::sleep(FORGOTTEN);
+    until_forgotten(&bench.stop)?;
     let used = process.memory()?;
     process.check()?;
     Ok(Figures { accounts, online, login, idle, used, to_xmpp, from_xmpp })

@@ -30,19 +30,7 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 /// How long nothing may arrive until what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(2);
 /// After it, both programs have forgotten every transaction: timer J of RFC 3261 is 32 s.
-pub(crate) const FORGOTTEN: Duration = Duration::from_secs(34);
-/// Waits until a program without work has forgotten every transaction.
-pub(crate) fn until_forgotten(stop: &AtomicBool) -> Result<(), Error> {
-    let start = Instant::now();
-    while start.elapsed() < FORGOTTEN {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted);
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
+const FORGOTTEN: Duration = Duration::from_secs(34);
 /// What is added to a phase's number while its load goes on unmeasured.
 const STEADY: u16 = 100;
 /// The load of the latency phase, messages per second.
@@ -323,6 +311,18 @@ fn clients(work: Work, site: Site<'_>, program: &dyn Program) -> Result<Box<dyn 
         Work::RelayCalls => Box::new(Uac::with_hops(site.listen, uri, 0)?),
         _ => Box::new(Uac::new(site.listen, uri)?),
     })
+}
+
+/// Waits until a program without work has forgotten every transaction.
+pub(crate) fn until_forgotten(stop: &AtomicBool) -> Result<(), Error> {
+    let start = Instant::now();
+    while start.elapsed() < FORGOTTEN {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// A loopback address whose UDP port nobody has.
