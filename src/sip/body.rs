@@ -57,16 +57,13 @@ impl Message {
             self.set_header(HeaderId::ContentType.name(), content_type)?;
         }
         self.set_header(HeaderId::ContentLength.name(), &body.len().to_string())?;
-        self.body = body;
+        self.new_body = Some(body);
         Ok(())
     }
 
     /// Drops what stands behind the first `length` bytes of the body, as if it had never come.
     pub(super) fn cut_body(&mut self, length: usize) {
-        if length < self.body.len() {
-            self.wire.truncate(self.wire.len() - (self.body.len() - length));
-            self.body.truncate(length);
-        }
+        self.wire.truncate((self.blank.end as usize).saturating_add(length));
     }
 }
 

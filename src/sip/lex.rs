@@ -1,5 +1,7 @@
 //! The lexical rules that every element shares (RFC 3261 §25.1): LWS, tokens, quotes, numbers.
 
+use std::ops::Range;
+
 /// A set of bytes, asked by one look into a table.
 pub(crate) struct ByteSet([bool; 256]);
 
@@ -66,18 +68,19 @@ pub(crate) const fn is_lws(byte: u8) -> bool {
 }
 
 /// `bytes` without white space on either side.
-pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [first, rest @ ..] = bytes
-        && is_lws(*first)
-    {
-        bytes = rest;
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    &bytes[trimmed(bytes, 0..bytes.len())]
+}
+
+/// This range of `bytes` without the white space on either side of it.
+pub(crate) fn trimmed(bytes: &[u8], Range { mut start, mut end }: Range<usize>) -> Range<usize> {
+    while start < end && is_lws(bytes[start]) {
+        start += 1;
     }
-    while let [rest @ .., last] = bytes
-        && is_lws(*last)
-    {
-        bytes = rest;
+    while end > start && is_lws(bytes[end - 1]) {
+        end -= 1;
     }
-    bytes
+    start..end
 }
 
 /// `text` without white space on either side.

@@ -1,10 +1,14 @@
 //! A SIP message: the bytes it came in, an index of its headers, and the changes made since.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::slice;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
+use bytestring::ByteString;
 
+use super::edit::check_value;
+use super::error::{EditError, HeaderError};
 use super::framing::Limits;
 use super::header::{Arity, HeaderId};
 use super::{ParseError, body, lex, parse};
@@ -16,13 +20,16 @@ use super::{ParseError, body, lex, parse};
 pub struct Message {
     /// The message as received.
     pub(super) wire: Bytes,
+    /// What of the received head is text from its first byte on: all of it, unless a peer errs.
+    pub(super) head: ByteString,
     /// Lines written since; [`Span`]s with `is_edit` point here.
     pub(super) edits: Vec<u8>,
     pub(super) start: StartLine,
-    pub(super) headers: SmallVec<[Header; 24]>,
+    pub(super) headers: Vec<Header>,
     /// The empty line that ends the headers; empty when it is missing.
     pub(super) blank: Span,
-    pub(super) body: Bytes,
+    /// The body when it is not the received one.
+    pub(super) new_body: Option<Bytes>,
     pub(super) is_edited: bool,
 }
 
@@ -32,6 +39,13 @@ pub(super) struct Span {
     pub(super) start: u32,
     pub(super) end: u32,
     pub(super) is_edit: bool,
+}
+
+impl Span {
+    /// This range of what stands there.
+    fn part(self, Range { start, end }: Range<usize>) -> Self {
+        Self { start: self.start + start as u32, end: self.start + end as u32, ..self }
+    }
 }
 
 /// The parts of the first line.
@@ -59,6 +73,12 @@ pub(super) struct Header {
     pub(super) value: u32,
     pub(super) value_end: u32,
     pub(super) end: u32,
+}
+
+impl Header {
+    fn value_span(&self) -> Span {
+        Span { start: self.value, end: self.value_end, is_edit: self.is_edit }
+    }
 }
 
 /// One header line as it stands in a message.
@@ -151,19 +171,25 @@ impl Message {
 
     /// Every value of this header over all its lines; lists are cut at commas outside quotes and angle brackets.
     pub fn values(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
-        let is_list = id.arity() == Arity::List;
-        let lines = self.headers.iter().filter(move |header| header.id == id);
-        lines.flat_map(move |header| Values { rest: Some(self.value(header)), is_list })
+        Values::of(self, id).map(|value| self.bytes_at(value))
+    }
+
+    /// Like [`Message::values`], as texts.
+    pub(super) fn texts(&self, id: HeaderId) -> impl Iterator<Item = Result<&str, HeaderError>> {
+        Values::of(self, id).map(move |value| self.text_at(value).ok_or(HeaderError::NotUtf8(id)))
     }
 
     /// The body.
     pub fn body(&self) -> &[u8] {
-        &self.body
+        match &self.new_body {
+            Some(body) => body,
+            None => &self.wire[self.blank.end as usize..],
+        }
     }
 
     /// The body, sharing the message's buffer.
     pub fn body_bytes(&self) -> Bytes {
-        self.body.clone()
+        self.new_body.clone().unwrap_or_else(|| self.wire.slice(self.blank.end as usize..))
     }
 
     /// Appends the message to `out`.
@@ -174,12 +200,39 @@ impl Message {
         // Exactly: a transaction keeps what it has sent.
         out.reserve_exact(self.size());
         self.write_start_line(out);
-        for header in &self.headers {
-            out.extend_from_slice(self.line(header));
+        self.write_lines(&self.headers, out);
+        self.write_blank_and_body(out);
+    }
+
+    /// The message as it goes out with one more Via value on top.
+    pub fn to_bytes_with_via(&self, via: &str) -> Result<Bytes, EditError> {
+        check_value(via.as_bytes(), false)?;
+        let line: [&[u8]; 4] = [HeaderId::Via.name().as_bytes(), b": ", via.as_bytes(), b"\r\n"];
+        let top = self.headers.iter().position(|header| header.id == HeaderId::Via);
+        let (above, below) = self.headers.split_at(top.unwrap_or(0));
+        let mut out =
+            Vec::with_capacity(self.size() + line.iter().map(|part| part.len()).sum::<usize>());
+        self.write_start_line(&mut out);
+        self.write_lines(above, &mut out);
+        line.iter().for_each(|part| out.extend_from_slice(part));
+        self.write_lines(below, &mut out);
+        self.write_blank_and_body(&mut out);
+        Ok(out.into())
+    }
+
+    /// Writes header lines; those that stand one behind the other already, in one piece.
+    fn write_lines(&self, lines: &[Header], out: &mut Vec<u8>) {
+        for run in lines.chunk_by(|a, b| a.is_edit == b.is_edit && a.end == b.start) {
+            let [first, ..] = run else { continue };
+            let end = run.last().map_or(first.end, |last| last.end);
+            out.extend_from_slice(self.part(first, first.start, end));
         }
+    }
+
+    fn write_blank_and_body(&self, out: &mut Vec<u8>) {
         let blank = self.bytes_at(self.blank);
         out.extend_from_slice(if blank.is_empty() { b"\r\n" } else { blank });
-        out.extend_from_slice(&self.body);
+        out.extend_from_slice(self.body());
     }
 
     /// The message as it goes out; the received buffer itself when nothing was changed.
@@ -204,8 +257,8 @@ impl Message {
             }
             _ => self.bytes_at(self.start.line).len(),
         };
-        let headers: usize = self.headers.iter().map(|header| self.line(header).len()).sum();
-        start + headers + self.bytes_at(self.blank).len().max(2) + self.body.len()
+        let headers: usize = self.headers.iter().map(|line| (line.end - line.start) as usize).sum();
+        start + headers + self.bytes_at(self.blank).len().max(2) + self.body().len()
     }
 
     fn write_start_line(&self, out: &mut Vec<u8>) {
@@ -241,7 +294,16 @@ impl Message {
     }
 
     pub(super) fn str_at(&self, span: Span) -> &str {
-        std::str::from_utf8(self.bytes_at(span)).unwrap_or_default()
+        self.text_at(span).unwrap_or_default()
+    }
+
+    /// What stands there, when it is text.
+    fn text_at(&self, span: Span) -> Option<&str> {
+        let of_head = match span.is_edit {
+            false => self.head.get(span.start as usize..span.end as usize),
+            true => None,
+        };
+        of_head.or_else(|| std::str::from_utf8(self.bytes_at(span)).ok())
     }
 
     pub(super) fn name(&self, header: &Header) -> &[u8] {
@@ -249,7 +311,12 @@ impl Message {
     }
 
     pub(super) fn value(&self, header: &Header) -> &[u8] {
-        self.part(header, header.value, header.value_end)
+        self.bytes_at(header.value_span())
+    }
+
+    /// The header's value, when it is text.
+    pub(super) fn value_text(&self, header: &Header) -> Result<&str, HeaderError> {
+        self.text_at(header.value_span()).ok_or(HeaderError::NotUtf8(header.id))
     }
 
     /// The header's line with its line break.
@@ -262,33 +329,40 @@ impl Message {
     }
 }
 
-/// The values of one header line, empty ones left out.
-pub(super) struct Values<'a> {
-    rest: Option<&'a [u8]>,
-    is_list: bool,
+/// Where the values of a header stand, empty ones left out.
+struct Values<'a> {
+    message: &'a Message,
+    /// Its lines among those that are still to come.
+    id: HeaderId,
+    lines: slice::Iter<'a, Header>,
+    /// What is left of a line.
+    rest: Span,
 }
 
-impl<'a> Iterator for Values<'a> {
-    type Item = &'a [u8];
+impl<'a> Values<'a> {
+    fn of(message: &'a Message, id: HeaderId) -> Self {
+        Self { message, id, lines: message.headers.iter(), rest: Span::default() }
+    }
+}
 
-    fn next(&mut self) -> Option<&'a [u8]> {
-        while let Some(rest) = self.rest {
-            let comma = if self.is_list { lex::find_outside(rest, b',') } else { None };
-            let value = match comma {
-                Some(end) => {
-                    self.rest = Some(&rest[end + 1..]);
-                    lex::trim(&rest[..end])
+impl Iterator for Values<'_> {
+    type Item = Span;
+
+    fn next(&mut self) -> Option<Span> {
+        loop {
+            while self.rest.start < self.rest.end {
+                let bytes = self.message.bytes_at(self.rest);
+                let is_list = self.id.arity() == Arity::List;
+                let comma = if is_list { lex::find_outside(bytes, b',') } else { None };
+                let value = lex::trimmed(bytes, 0..comma.unwrap_or(bytes.len()));
+                let value = self.rest.part(value);
+                self.rest.start = comma.map_or(self.rest.end, |at| self.rest.start + at as u32 + 1);
+                if value.start < value.end {
+                    return Some(value);
                 }
-                None => {
-                    self.rest = None;
-                    lex::trim(rest)
-                }
-            };
-            if !value.is_empty() {
-                return Some(value);
             }
+            self.rest = self.lines.find(|line| line.id == self.id)?.value_span();
         }
-        None
     }
 }
 

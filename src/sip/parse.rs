@@ -1,14 +1,17 @@
 //! One pass over a message that finds its lines; nothing is interpreted but names and the status code.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use memchr::memchr;
-use smallvec::SmallVec;
 
 use super::error::ParseError;
 use super::framing::Limits;
 use super::header::HeaderId;
 use super::lex;
 use super::message::{Header, Kind, Message, Span, StartLine};
+
+/// Room for the headers of most messages, and for those that a proxy adds.
+const HEADERS: usize = 24;
 
 /// Indexes the message in `wire`.
 pub(super) fn message(wire: Bytes, limits: &Limits) -> Result<Message, ParseError> {
@@ -20,7 +23,7 @@ pub(super) fn message(wire: Bytes, limits: &Limits) -> Result<Message, ParseErro
     let start = start_line(&window[..start_end])?;
     check_not_folded(&window[start_end..])?;
 
-    let mut headers = SmallVec::new();
+    let mut headers = Vec::with_capacity(HEADERS);
     let mut at = start_end;
     let blank = loop {
         match window.get(at..).unwrap_or_default() {
@@ -39,8 +42,24 @@ pub(super) fn message(wire: Bytes, limits: &Limits) -> Result<Message, ParseErro
         headers.push(header(window, at, end));
         at = end;
     };
-    let body = wire.slice(blank.end as usize..);
-    Ok(Message { wire, edits: Vec::new(), start, headers, blank, body, is_edited: false })
+    let head = text_of(&wire, blank.end as usize);
+    Ok(Message {
+        wire,
+        head,
+        edits: Vec::new(),
+        start,
+        headers,
+        blank,
+        new_body: None,
+        is_edited: false,
+    })
+}
+
+/// What of the first `end` bytes is text from the first one on. Asked once, since every header is looked at as text.
+fn text_of(wire: &Bytes, end: usize) -> ByteString {
+    ByteString::try_from(wire.slice(..end))
+        .or_else(|error| ByteString::try_from(wire.slice(..error.valid_up_to())))
+        .unwrap_or_default()
 }
 
 impl Span {
@@ -72,19 +91,15 @@ pub(super) fn header(bytes: &[u8], start: usize, end: usize) -> Header {
     let colon = line.iter().position(|&byte| byte == b':');
     let name_end = trimmed_end(line, 0, colon.unwrap_or(line.len()));
     let id = if colon.is_some() { HeaderId::from_name(&line[..name_end]) } else { HeaderId::Other };
-    let mut value = colon.map_or(line.len(), |colon| colon + 1);
-    while value < line.len() && lex::is_lws(line[value]) {
-        value += 1;
-    }
-    let value_end = trimmed_end(line, value, line.len());
+    let value = lex::trimmed(line, colon.map_or(line.len(), |colon| colon + 1)..line.len());
     let offset = |within: usize| (start + within) as u32;
     Header {
         id,
         is_edit: false,
         start: offset(0),
         name_end: offset(name_end),
-        value: offset(value),
-        value_end: offset(value_end),
+        value: offset(value.start),
+        value_end: offset(value.end),
         end: offset(line.len()),
     }
 }

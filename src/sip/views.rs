@@ -20,13 +20,13 @@ impl Message {
 
     /// The topmost Via value.
     pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
-        let value = self.values(HeaderId::Via).next();
-        Via::parse(text(HeaderId::Via, value.ok_or(HeaderError::Missing(HeaderId::Via))?)?)
+        let value = self.texts(HeaderId::Via).next();
+        Via::parse(value.ok_or(HeaderError::Missing(HeaderId::Via))??)
     }
 
     /// Every Via value, topmost first.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'_>, HeaderError>> {
-        self.values(HeaderId::Via).map(|value| Via::parse(text(HeaderId::Via, value)?))
+        self.texts(HeaderId::Via).map(|value| Via::parse(value?))
     }
 
     /// From.
@@ -75,7 +75,7 @@ impl Message {
         &self,
         id: HeaderId,
     ) -> impl Iterator<Item = Result<NameAddr<'_>, HeaderError>> {
-        self.values(id).map(move |value| NameAddr::parse(id, text(id, value)?))
+        self.texts(id).map(move |value| NameAddr::parse(id, value?))
     }
 
     /// A header that is one decimal number.
@@ -88,10 +88,7 @@ impl Message {
     }
 
     fn required(&self, id: HeaderId) -> Result<&str, HeaderError> {
-        text(id, self.header(id).ok_or(HeaderError::Missing(id))?)
+        let header = self.headers.iter().find(|header| header.id == id);
+        self.value_text(header.ok_or(HeaderError::Missing(id))?)
     }
-}
-
-fn text(id: HeaderId, value: &[u8]) -> Result<&str, HeaderError> {
-    std::str::from_utf8(value).map_err(|_| HeaderError::NotUtf8(id))
 }
