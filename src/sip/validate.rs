@@ -123,18 +123,38 @@ impl Message {
     ///
     /// Lenient where the standards are: no Max-Forwards, no From tag, an RFC 2543 branch, and values of headers that no hop acts on.
     /// An unknown URI scheme is for the router to answer with 416, an unknown method for the script.
+    ///
+    /// A reply must have what it repeats of its request, where that was checked. No hop acts on its addresses (RFC 3261 §16.7), so
+    /// that they stay unread.
     pub fn validate(&self) -> Result<(), Finding> {
         self.check_start_line()?;
         self.check_lines()?;
         self.check_repetition()?;
-        self.check_via()?;
-        self.check_address(HeaderId::From)?;
-        self.check_address(HeaderId::To)?;
+        match self.is_request() {
+            true => self.check_ends()?,
+            false => self.check_presence()?,
+        }
         self.call_id()?;
         self.check_cseq()?;
-        self.max_forwards()?;
-        ADDRESSES.into_iter().try_for_each(|id| self.check_address(id))?;
+        if self.is_request() {
+            self.max_forwards()?;
+            ADDRESSES.into_iter().try_for_each(|id| self.check_address(id))?;
+        }
         self.check_length()
+    }
+
+    fn check_ends(&self) -> Result<(), Finding> {
+        self.check_via()?;
+        self.check_address(HeaderId::From)?;
+        self.check_address(HeaderId::To)
+    }
+
+    /// Checks that a reply has what it repeats.
+    fn check_presence(&self) -> Result<(), Finding> {
+        let missing = [HeaderId::Via, HeaderId::From, HeaderId::To]
+            .into_iter()
+            .find(|id| self.header(*id).is_none_or(<[u8]>::is_empty));
+        missing.map_or(Ok(()), |id| Err(HeaderError::Missing(id).into()))
     }
 
     fn check_start_line(&self) -> Result<(), Finding> {
@@ -157,7 +177,10 @@ impl Message {
 
     fn check_lines(&self) -> Result<(), Finding> {
         let head = &self.wire[..self.blank.end as usize];
-        if !memchr::memchr_iter(b'\r', head).all(|at| head.get(at + 1) == Some(&b'\n')) {
+        // Folded without a branch, so that the compiler can look at many bytes at once.
+        let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
+        let has_bare = pairs.fold(false, |found, (a, b)| found | (*a == b'\r') & (*b != b'\n'));
+        if has_bare || head.last() == Some(&b'\r') {
             return Err(Finding::BareCr);
         }
         let is_named = |header: &Header| {
@@ -207,7 +230,11 @@ impl Message {
     }
 
     fn check_cseq(&self) -> Result<(), Finding> {
-        let (cseq, method) = (self.cseq()?, self.method());
+        let cseq = self.cseq()?;
+        if !self.is_request() {
+            return Ok(());
+        }
+        let method = self.method();
         match method {
             _ if cseq.method == method => Ok(()),
             Method::Other(_) => Err(Finding::UnknownMethod),
@@ -291,6 +318,28 @@ mod tests {
         assert_eq!(verdict(4, "Call-ID: a b"), malformed(CallId));
         assert_eq!(verdict(5, "CSeq: 1"), malformed(CSeq));
         assert_eq!(verdict(5, "CSeq: 1 INFO"), Err(Finding::CSeqMethod));
+    }
+
+    #[test]
+    fn a_reply_must_have_what_it_repeats_and_its_addresses_stay_unread() {
+        let mut lines = LINES.to_vec();
+        lines[0] = "SIP/2.0 200 OK";
+        lines[3] = "To: what <else";
+        let read = |lines: &[&str]| {
+            Message::parse(Bytes::from(lines.join("\r\n") + "\r\n\r\n")).unwrap().validate()
+        };
+        assert_eq!(read(&lines), Ok(()));
+        for (at, id) in [
+            (1, HeaderId::Via),
+            (2, HeaderId::From),
+            (3, HeaderId::To),
+            (4, HeaderId::CallId),
+            (5, HeaderId::CSeq),
+        ] {
+            let without: Vec<_> =
+                lines.iter().filter(|line| **line != lines[at]).copied().collect();
+            assert_eq!(read(&without), Err(HeaderError::Missing(id).into()));
+        }
     }
 
     #[test]

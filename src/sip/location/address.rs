@@ -64,7 +64,9 @@ pub(super) fn full_address(uri: &Uri<'_>, rules: AddressRules) -> Option<String>
         Some(ip) => full.push_str(&ip.to_string()),
         None => {
             let host = uri.host().strip_suffix('.').unwrap_or(uri.host());
-            full.extend(host.chars().map(|c| c.to_ascii_lowercase()));
+            let start = full.len();
+            full.push_str(host);
+            full[start..].make_ascii_lowercase();
         }
     }
     Some(full)
