@@ -1,7 +1,10 @@
 //! Sending a request on to one target (RFC 3261 §16.6, RFC 3263), and its responses back when nothing must be decided.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::delivery::Carried;
 use super::record_route::Recording;
@@ -16,7 +19,7 @@ use crate::sip::proxy;
 use crate::sip::target::{Resolution, Target, TargetQuery};
 use crate::sip::transaction::{Branch, Event, Patience, ServerKey};
 use crate::sip::transport::{Transport, for_size};
-use crate::sip::{Message, Method, Scheme, Uri};
+use crate::sip::{HeaderId, Message, Method, Scheme, Uri};
 
 /// A request that is ready but for its Via, which depends on the way it takes.
 pub(super) struct Outbound {
@@ -174,35 +177,38 @@ impl Worker {
     ) -> Result<Branch, RouteError> {
         let (port, sent_by) = self.own_end(outbound, target)?;
         let branch = self.table.borrow_mut().next_branch();
-        let mut message = outbound.message.clone();
-        if target.transport.is_reliable() {
-            proxy::add_content_length(&mut message)?;
-        }
-        if let Some(recording) = &outbound.recording {
-            self.add_record_route(&mut message, recording, target.transport, sent_by)?;
-        }
         let leaving = outbound.leaving;
         let mark = leaving.mark.map(|mark| format!(".{mark:08x}")).unwrap_or_default();
-        let via = self.own_via(target.transport, sent_by, [branch.text().as_ref(), &mark]);
-        message.push_via(&via)?;
+        let branch_text = branch.text();
+        let way = (target.transport, sent_by);
+        let bytes = self.bytes_toward(outbound, way, [branch_text.as_ref(), &mark])?;
         let to = Destination { transport: target.transport, peer: target.addr, port };
-        let waits = match message.method() {
+        let waits = match outbound.message.method() {
             Method::Invite => Waits::Invite(self.patience(leaving)),
             _ => Waits::Other(leaving.silence),
         };
-        self.open_client(branch, message.to_bytes(), to, outbound.user.clone(), waits)?;
+        self.open_client(branch, bytes, to, outbound.user.clone(), waits)?;
         Ok(branch)
     }
 
-    /// The Via of a request that leaves with us at `sent_by`; its branch is in two parts.
-    pub(super) fn own_via(
+    /// The request as it leaves over this transport with us at `sent_by`; the branch of its Via is in two parts.
+    pub(super) fn bytes_toward(
         &self,
-        transport: Transport,
-        sent_by: SocketAddr,
+        outbound: &Outbound,
+        (transport, sent_by): (Transport, SocketAddr),
         [branch, mark]: [&str; 2],
-    ) -> String {
+    ) -> Result<Bytes, RouteError> {
+        let mut message = Cow::Borrowed(&outbound.message);
+        if transport.is_reliable() && message.header(HeaderId::ContentLength).is_none() {
+            proxy::add_content_length(message.to_mut())?;
+        }
+        if let Some(recording) = &outbound.recording {
+            self.add_record_route(message.to_mut(), recording, transport, sent_by)?;
+        }
         let sent_by = self.own_addresses.text(sent_by);
-        ["SIP/2.0/", transport.token(), " ", &sent_by, ";branch=", branch, mark, ";rport"].concat()
+        let via =
+            ["SIP/2.0/", transport.token(), " ", &sent_by, ";branch=", branch, mark, ";rport"];
+        Ok(message.to_bytes_with_via(&via.concat())?)
     }
 
     fn patience(&self, leaving: Leaving) -> Option<Patience> {

@@ -70,18 +70,11 @@ impl Worker {
 
     fn transmit_stateless(&self, outbound: &Outbound, target: Target) -> Result<(), RouteError> {
         let (port, sent_by) = self.own_end(outbound, target)?;
-        let mut message = outbound.message.clone();
-        if target.transport.is_reliable() {
-            proxy::add_content_length(&mut message)?;
-        }
-        let branch = self.shared.mint.mint(STATELESS, self.stateless_id(&message));
-        if let Some(recording) = &outbound.recording {
-            self.add_record_route(&mut message, recording, target.transport, sent_by)?;
-        }
-        let via = self.own_via(target.transport, sent_by, [branch.text().as_ref(), ""]);
-        message.push_via(&via)?;
+        let branch = self.shared.mint.mint(STATELESS, self.stateless_id(&outbound.message)).text();
+        let way = (target.transport, sent_by);
+        let bytes = self.bytes_toward(outbound, way, [branch.as_ref(), ""])?;
         let to = Destination { transport: target.transport, peer: target.addr, port };
-        self.send(to, message.to_bytes());
+        self.send(to, bytes);
         Ok(())
     }
 
