@@ -25,7 +25,7 @@ use crate::gateway::{
 use crate::modules::xmpp::{Config, Gateway, Reply};
 use crate::net::xmpp::{Carried as Stream, ComponentLink, run};
 use crate::script::router::Verdict;
-use crate::sip::Message;
+use crate::sip::{Message, hex};
 use crate::xmpp::backoff::BackoffConfig;
 use crate::xmpp::iq::{Facts, Responder};
 use crate::xmpp::stream::component::ComponentConfig;
@@ -281,10 +281,10 @@ impl Bridge {
 
     fn handle_message(&self, stanza: Stanza) {
         let Some(worker) = self.worker.upgrade() else { return };
-        let id = MessageId::of_stanza(&stanza, &worker.shared.unique_id());
+        let id = MessageId::of_stanza(&stanza, || worker.shared.unique_id());
         self.take_receipt(&stanza);
-        let call_id = id.to_string();
-        let ids = RequestIds::of_message(&call_id, clock::unix_time());
+        let call_id = id.digits();
+        let ids = RequestIds::of_message(hex::text(&call_id), clock::unix_time());
         match message_from_stanza(&stanza, ids, &self.gateway.mapping) {
             // What is of no use later is not kept.
             Ok(Incoming::Request(request)) if request.is_transient => {

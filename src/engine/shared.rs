@@ -20,6 +20,7 @@ use crate::net::tcp::Connections;
 use crate::script::commons::Commons;
 use crate::script::import::Sources;
 use crate::script::router::Verdict;
+use crate::sip::hex;
 use crate::sip::transaction::{BranchMint, KeySeed};
 use crate::sip::transport::{Source, Transport};
 use crate::store::Store;
@@ -116,7 +117,9 @@ impl Shared {
     /// A word that no other message of ours has, before or after a restart.
     pub fn unique_id(&self) -> String {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        format!("{:x}{:x}", self.tags.hash_one((self.run, serial)), serial)
+        let random = hex::digits(self.tags.hash_one((self.run, serial)));
+        let serial = hex::digits(serial);
+        [hex::text(&random), hex::text(&serial).trim_start_matches('0')].concat()
     }
 
     /// Does this worker have the component's stream?

@@ -216,6 +216,10 @@ impl Worker {
 
     /// Tells the modules that a request has its fate.
     fn tell_end(&self, key: &ServerKey, ended: &Ended, response: Option<(u16, &Bytes)>) {
+        let hooks = self.script.exports.hooks_at_end();
+        if hooks.is_empty() {
+            return;
+        }
         let ending = Ending {
             key: *key,
             flags: ended.flags,
@@ -224,7 +228,7 @@ impl Worker {
             request: &ended.wire,
             response: response.map(|(_, bytes)| bytes),
         };
-        for hook in self.script.exports.hooks_at_end() {
+        for hook in hooks {
             if let Some(rest) = hook(&ending) {
                 tokio::task::spawn_local(rest);
             }

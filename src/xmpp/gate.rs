@@ -78,7 +78,12 @@ pub fn check(element: &[u8], scope: &Scope, limits: &Limits) -> Result<(), Malfo
 /// `bytes` as text, if every character of it may stand in a document.
 pub(super) fn characters(bytes: &[u8]) -> Result<&str, Malformed> {
     let text = str::from_utf8(bytes).map_err(|_| Malformed::Utf8)?;
-    if text::is_xml_text(text) { Ok(text) } else { Err(Malformed::Character) }
+    check_characters(text).map(|()| text)
+}
+
+/// Refuses a text with a character that may not stand in a document.
+pub(super) fn check_characters(text: &str) -> Result<(), Malformed> {
+    if text::is_xml_text(text) { Ok(()) } else { Err(Malformed::Character) }
 }
 
 /// A place in the text.

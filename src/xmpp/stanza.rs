@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use memchr::memmem;
 use smallvec::SmallVec;
 
@@ -32,7 +33,7 @@ pub enum Kind {
 /// Cloning shares the bytes. Attribute values come unescaped, and borrowed if nothing had to be.
 #[derive(Clone, Debug)]
 pub struct Stanza {
-    bytes: Bytes,
+    text: ByteString,
     scope: Arc<Scope>,
     kind: Kind,
     envelope: Envelope,
@@ -119,22 +120,23 @@ impl Stanza {
             lang: None,
             payloads: SmallVec::new(),
         };
-        let text = gate::characters(&bytes)?;
-        let mut notes = Notes { text, envelope };
-        gate::walk(text, scope, limits, &mut notes)?;
+        let text = ByteString::try_from(bytes).map_err(|_| Malformed::Utf8)?;
+        gate::check_characters(&text)?;
+        let mut notes = Notes { text: &text, envelope };
+        gate::walk(&text, scope, limits, &mut notes)?;
         let envelope = notes.envelope;
-        let namespace = envelope.namespace.name(text, scope);
+        let namespace = envelope.namespace.name(&text, scope);
         // COMPAT(jabberd2, 2.7): what it routes to a component keeps the client's namespace.
         let is_from_client = scope.content() == ContentNamespace::Component
             && namespace == ContentNamespace::Client.name();
         let in_content = namespace == scope.content().name() || is_from_client;
-        let kind = match envelope.name.of(text) {
+        let kind = match envelope.name.of(&text) {
             "message" if in_content => Kind::Message,
             "presence" if in_content => Kind::Presence,
             "iq" if in_content => Kind::Iq,
             _ => Kind::Nonza,
         };
-        Ok(Self { bytes, scope: Arc::clone(scope), kind, envelope })
+        Ok(Self { text, scope: Arc::clone(scope), kind, envelope })
     }
 
     /// Reads one stanza from text, as it would stand on a stream of ours with `content`.
@@ -165,7 +167,7 @@ impl Stanza {
 
     /// The element as it came. It is well-formed on a stream with the same scope.
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        self.text.as_bytes()
     }
 
     /// The `to` attribute.
@@ -215,7 +217,7 @@ impl Stanza {
 
     /// The first child element with this name and namespace.
     pub fn payload(&self, name: &str, namespace: &str) -> Option<Payload<'_>> {
-        self.payloads().find(|payload| payload.is_named(name) && payload.namespace() == namespace)
+        self.payloads().find(|payload| payload.name() == name && payload.namespace() == namespace)
     }
 
     /// The first child element with this name in the namespace of the stanza.
@@ -230,7 +232,7 @@ impl Stanza {
 
     /// The whole element as a tree.
     pub fn tree(&self) -> Tree {
-        let whole = Span { start: 0, end: self.bytes.len() as u32 };
+        let whole = Span { start: 0, end: self.text.len() as u32 };
         Tree::read(&self.with_declarations(whole, "", true))
     }
 
@@ -239,8 +241,7 @@ impl Stanza {
     }
 
     fn slice(&self, span: Span) -> &str {
-        let bytes = &self.bytes[span.start as usize..span.end as usize];
-        str::from_utf8(bytes).expect("the gate has checked the encoding and cuts at ASCII")
+        span.of(&self.text)
     }
 
     fn resolve<'a>(&'a self, bound: &'a Bound) -> &'a str {
@@ -299,12 +300,6 @@ impl<'a> Payload<'a> {
         self.stanza.slice(self.entry.name)
     }
 
-    /// The same as comparing [`Payload::name`], without reading it as text.
-    fn is_named(self, name: &str) -> bool {
-        let Span { start, end } = self.entry.name;
-        self.stanza.bytes[start as usize..end as usize] == *name.as_bytes()
-    }
-
     /// The namespace.
     pub fn namespace(self) -> &'a str {
         self.stanza.resolve(&self.entry.namespace)
@@ -330,7 +325,8 @@ impl<'a> Payload<'a> {
     pub fn inner(self) -> &'a str {
         let behind = (self.entry.start_tag_end - self.entry.whole.start) as usize;
         let rest = &self.raw()[behind..];
-        &rest[..rest.rfind("</").unwrap_or(0)]
+        // Behind a start tag, the last `<` is that of the end tag.
+        &rest[..memchr::memrchr(b'<', rest.as_bytes()).unwrap_or(0)]
     }
 
     /// The element as a document of its own, with every declaration that it needs.
@@ -350,9 +346,7 @@ impl<'a> Payload<'a> {
     }
 
     fn stanza_tag(self) -> &'a str {
-        let whole = Span { start: 0, end: self.stanza.bytes.len() as u32 };
-        let stanza = self.stanza.slice(whole);
-        &stanza[..text::tag_length(stanza)]
+        &self.stanza.text[..text::tag_length(&self.stanza.text)]
     }
 }
 

@@ -148,7 +148,7 @@ impl Bridge {
     pub(in crate::engine) fn take_received(&self, account: &Rc<str>, message: AccountMessage) {
         let Some(worker) = self.worker() else { return };
         let AccountMessage { stanza, from, prefix, may_bounce } = message;
-        let id = MessageId::of_account_stanza(&stanza, account, &worker.shared.unique_id());
+        let id = MessageId::of_account_stanza(&stanza, account, || worker.shared.unique_id());
         let bytes = stanza.bytes().clone();
         let received = Received { from, prefix, bounces: may_bounce, stanza: bytes };
         match self.arrival(id, account, &received, &stanza) {

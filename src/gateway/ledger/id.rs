@@ -1,5 +1,6 @@
 //! What a message is known by, whoever asks and however often it comes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest, Sha256};
@@ -36,35 +37,34 @@ impl MessageId {
     /// The id of a stanza: the same for every copy with the same origin id (XEP-0359) from the same user.
     ///
     /// A stanza without one gets the id that `unique` makes, since its `id` may come again in the next session.
-    pub fn of_stanza(stanza: &Stanza, unique: &str) -> Self {
-        let origin = stanza.payload("origin-id", STANZA_IDS).and_then(|it| it.attribute("id"));
+    pub fn of_stanza(stanza: &Stanza, unique: impl FnOnce() -> String) -> Self {
+        let Some(origin) = origin_of(stanza) else {
+            return Self::of(&[b"unique", unique().as_bytes()]);
+        };
         let from = stanza.from().unwrap_or_default();
         let user = from.split('/').next().unwrap_or_default();
         let to = stanza.to().unwrap_or_default();
-        match origin.filter(|origin| !origin.is_empty()) {
-            Some(origin) => Self::of(&[b"xmpp", user.as_bytes(), to.as_bytes(), origin.as_bytes()]),
-            None => Self::of(&[b"unique", unique.as_bytes()]),
-        }
+        Self::of(&[b"xmpp", user.as_bytes(), to.as_bytes(), origin.as_bytes()])
     }
 
     /// The id of a stanza that has come to an account; the same for every copy that comes to that account.
     ///
     /// In a room everybody is somebody else, so that nobody's words pass for a copy of another's.
-    pub fn of_account_stanza(stanza: &Stanza, account: &str, unique: &str) -> Self {
-        let origin = stanza.payload("origin-id", STANZA_IDS).and_then(|it| it.attribute("id"));
+    pub fn of_account_stanza(
+        stanza: &Stanza,
+        account: &str,
+        unique: impl FnOnce() -> String,
+    ) -> Self {
+        let Some(origin) = origin_of(stanza) else {
+            return Self::of(&[b"unique", unique().as_bytes()]);
+        };
         let from = stanza.from().unwrap_or_default();
         let is_groupchat = stanza.type_attribute().as_deref() == Some("groupchat");
         let bare = from.split('/').next().unwrap_or_default();
         let user = if is_groupchat { &*from } else { bare };
         let to = stanza.to().unwrap_or_default();
         let kind = stanza.type_attribute().unwrap_or_default();
-        match origin.filter(|origin| !origin.is_empty()) {
-            Some(origin) => {
-                let parts = ["account", account, user, &to, &kind, &*origin];
-                Self::of(&parts.map(str::as_bytes))
-            }
-            None => Self::of(&[b"unique", unique.as_bytes()]),
-        }
+        Self::of(&["account", account, user, &to, &kind, &*origin].map(str::as_bytes))
     }
 
     /// The id of the same message where it leaves from the account of its sender.
@@ -94,6 +94,14 @@ impl MessageId {
         Self(u128::from_be_bytes(bytes))
     }
 
+    /// Its digits, as [`hex::text`] reads them.
+    pub fn digits(self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        hex::write(&mut digits[..16], (self.0 >> 64) as u64);
+        hex::write(&mut digits[16..], self.0 as u64);
+        digits
+    }
+
     /// The id that 32 hexadecimal digits name.
     pub fn parse(text: &str) -> Option<Self> {
         let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -108,9 +116,14 @@ impl MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(hex::text(&hex::digits((self.0 >> 64) as u64)))?;
-        f.write_str(hex::text(&hex::digits(self.0 as u64)))
+        f.write_str(hex::text(&self.digits()))
     }
+}
+
+/// The origin id of a stanza, if it has one.
+fn origin_of(stanza: &Stanza) -> Option<Cow<'_, str>> {
+    let origin = stanza.payload("origin-id", STANZA_IDS)?.attribute("id")?;
+    Some(origin).filter(|origin| !origin.is_empty())
 }
 
 #[cfg(test)]
@@ -146,7 +159,7 @@ mod tests {
         let id = |from: &str, inside: &str, unique: &str| {
             let text = format!("<message from='{from}' to='a@b' id='1'>{inside}</message>");
             let stanza = Stanza::parse(&text, ContentNamespace::Component).unwrap();
-            MessageId::of_stanza(&stanza, unique)
+            MessageId::of_stanza(&stanza, || unique.to_owned())
         };
         let origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>";
         assert_eq!(id("j@x/1", origin, "u1"), id("j@x/2", origin, "u2"));
@@ -162,7 +175,7 @@ mod tests {
                  <origin-id xmlns='urn:xmpp:sid:0' id='o1'/></message>"
             );
             let stanza = Stanza::parse(&text, ContentNamespace::Client).unwrap();
-            MessageId::of_account_stanza(&stanza, account, unique)
+            MessageId::of_account_stanza(&stanza, account, || unique.to_owned())
         };
         assert_eq!(id("sip:a@b", "j@x/1", "chat", "u1"), id("sip:a@b", "j@x/2", "chat", "u2"));
         assert_ne!(id("sip:a@b", "j@x/1", "chat", "u1"), id("sip:c@b", "j@x/1", "chat", "u1"));
