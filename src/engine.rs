@@ -3,6 +3,7 @@
 mod account;
 mod account_home;
 mod accounts;
+mod balance;
 mod bridge;
 mod cancel;
 mod delivery;
@@ -28,6 +29,7 @@ mod upstream;
 mod worker;
 
 pub use accounts::Jabber;
+pub use balance::Balance;
 pub use owners::Owners;
 pub use refusals::Refusals;
 pub use registrar::Locations;

@@ -45,7 +45,9 @@ impl Worker {
     /// Takes one message as it came.
     pub(super) fn receive(&self, bytes: Bytes, source: Source) {
         rest::note_message();
-        self.last_heard.set(clock::now());
+        let now = clock::now();
+        self.last_heard.set(now);
+        self.balance(now);
         match datagram(bytes.clone()) {
             Ok(Framed::Message(message)) if message.is_request() => {
                 self.handle_request(message, bytes, source);

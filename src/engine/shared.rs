@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::accounts::{Jabber, Ordered};
+use super::balance::Balance;
 use super::owners::Owners;
 use super::refusals::Refusals;
 use super::registrar::Locations;
@@ -79,6 +80,8 @@ pub struct Shared {
     pub keys: KeySeed,
     /// Makes and reads our branches.
     pub mint: BranchMint,
+    /// Which workers get requests.
+    pub balance: Balance,
     /// Who has which server transaction.
     pub owners: Owners,
     /// The way to each worker.

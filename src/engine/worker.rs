@@ -5,15 +5,17 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
 use super::accounts::Accounts;
+use super::balance::LOOK;
 use super::bridge::Bridge;
 use super::delivery::Deliveries;
 use super::own_addresses::OwnAddresses;
+use super::rest;
 use super::shared::{Mail, Shared};
 use super::transactions::{Sent, Served};
 use crate::clock;
@@ -72,6 +74,8 @@ pub struct Worker {
     pub(super) unanswered: Cell<usize>,
     /// When the last message came.
     pub(super) last_heard: Cell<Instant>,
+    /// When it last said how much it works, and how much it had worked then.
+    looked: Cell<(Instant, Duration)>,
     /// When the timer task wakes next.
     pub(super) alarm: Cell<Option<Instant>>,
     pub(super) alarm_changed: Notify,
@@ -102,6 +106,7 @@ impl Worker {
             dead: RefCell::new(DeadList::new(MAX_DEAD)),
             unanswered: Cell::new(0),
             last_heard: Cell::new(now),
+            looked: Cell::new((now, Duration::ZERO)),
             alarm: Cell::new(None),
             alarm_changed: Notify::new(),
             supported: Supported { transports: transports(&shared), families: Families::V4First },
@@ -190,6 +195,23 @@ impl Worker {
             })
             .await;
         tracing::error!(%error, %local, "UDP socket stopped");
+    }
+
+    /// Says now and then how much it works, and has the requests go where they shall.
+    pub(super) fn balance(&self, now: Instant) {
+        let (at, before) = self.looked.get();
+        let passed = now.saturating_duration_since(at);
+        let workers = self.shared.mailboxes.len();
+        if passed < LOOK || workers == 1 {
+            return;
+        }
+        let worked = rest::worked(now);
+        self.looked.set((now, worked));
+        let worked = worked.saturating_sub(before);
+        if let Some(requests) = self.shared.balance.note(self.id, now, passed, worked) {
+            tracing::debug!(?requests, "the requests change their way");
+            self.udp.iter().for_each(|port| port.steer(workers, requests));
+        }
     }
 
     fn handle_mail(&self, mail: Mail) {

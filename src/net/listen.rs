@@ -6,7 +6,7 @@ use std::vec;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::udp::steer;
+use super::udp::{Requests, steer};
 use crate::sip::transport::Transport;
 
 /// Sockets that share an address, in the order of the workers.
@@ -36,9 +36,9 @@ impl Group {
             sockets.push(bind(transport, local)?);
         }
         if transport == Transport::Udp
-            && let Err(error) = steer(&sockets)
+            && let Err(error) = steer(&sockets[0], workers, Requests::ToFirst)
         {
-            tracing::debug!(%local, %error, "responses come to any worker");
+            tracing::debug!(%local, %error, "datagrams come to any worker");
         }
         Ok(Self { transport, local, sockets: sockets.into_iter() })
     }

@@ -21,6 +21,7 @@ use super::log_limit::LogLimit;
 use crate::clock;
 use batch::{Receiver, Sender};
 
+pub use steer::Requests;
 pub(super) use steer::steer;
 
 /// What the kernel is asked to keep for us while a worker is busy.
@@ -80,6 +81,13 @@ impl UdpPort {
             waiting.push_back((to, bytes));
         } else if let Some(count) = shared.drops.count() {
             tracing::warn!(local = %self.local, count, "datagrams dropped: the network is too slow");
+        }
+    }
+
+    /// Has requests to this address go to all of its workers, or to the first; datagrams that have come stay where they are.
+    pub fn steer(&self, workers: usize, requests: Requests) {
+        if let Err(error) = steer(self.shared.socket.get_ref(), workers, requests) {
+            tracing::debug!(local = %self.local, %error, "requests come as before");
         }
     }
 

@@ -17,7 +17,8 @@ use super::{ServeError, sound_script};
 use crate::clock;
 use crate::config::{Config, DnsConfig, Listen, ListenTransport, Params};
 use crate::engine::{
-    Attached, Jabber, Locations, Mail, SPOOL, Script, Shared, Worker, after_waiting, before_waiting,
+    Attached, Balance, Jabber, Locations, Mail, SPOOL, Script, Shared, Worker, after_waiting,
+    before_waiting,
 };
 use crate::gateway::ledger::Held;
 use crate::modules::{self, jabber, registrar, xmpp};
@@ -158,6 +159,7 @@ fn shared(
     let is_attached = gateway.config.backend.is_some();
     Ok(Shared {
         keys: Default::default(),
+        balance: Balance::default(),
         mint: Default::default(),
         owners: Default::default(),
         mailboxes,

@@ -1,9 +1,9 @@
-//! Responses come to the worker that sent the request.
+//! Responses come to the worker that sent the request, requests to whom they shall.
 //!
 //! The workers' sockets of one address are a group, in which the kernel chooses by the peer's address. A response
 //! that it gives to another worker must be passed on, which wakes two threads for one message: dearer than the message.
 //! So the group gets a small program (classic BPF, `SO_ATTACH_REUSEPORT_CBPF`) that reads the worker from the
-//! branch of a response. Where it finds none, and for requests, the kernel chooses as before.
+//! branch of a response. Where it finds none, and for requests, the first worker is chosen, or the kernel chooses as before.
 
 use std::io;
 
@@ -19,23 +19,42 @@ const RESPONSE: u32 = u32::from_be_bytes(*b"SIP/");
 const FIRST: u32 = 35;
 /// … and this leaves room for a long reason phrase, an IPv6 address, and `rport` and `received` before the branch.
 const LAST: u32 = 127;
-/// No socket has this number, which leaves the choice to the kernel.
-const ANY: u32 = u32::MAX;
 
-/// Makes responses come to the socket whose number is that of the worker, in the order in which these were bound.
-///
-/// # Errors
-/// The system does not know such programs. Then responses come anywhere.
-pub(crate) fn steer(sockets: &[Socket]) -> io::Result<()> {
-    let Some(first) = sockets.first().filter(|_| sockets.len() > 1) else { return Ok(()) };
-    let workers = u16::try_from(sockets.len()).unwrap_or(u16::MAX);
-    let mut program = program(workers);
-    let len = u16::try_from(program.len()).map_err(io::Error::other)?;
-    let program = sock_fprog { len, filter: program.as_mut_ptr() };
-    Ok(setsockopt(first, AttachReusePortCbpf, &program)?)
+/// Who gets requests, and what else is no response to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requests {
+    /// The first worker.
+    ToFirst,
+    /// All, chosen by the address of the peer.
+    ToAll,
 }
 
-fn program(workers: u16) -> Vec<sock_filter> {
+impl Requests {
+    /// The number of the socket that gets them; no socket has the greatest, which leaves the choice to the kernel.
+    fn socket(self) -> u32 {
+        match self {
+            Self::ToFirst => 0,
+            Self::ToAll => u32::MAX,
+        }
+    }
+}
+
+/// Makes responses come to the socket whose number is that of the worker, in the order in which these were bound, and everything else
+/// to whom `requests` says. `socket` is one of the group.
+///
+/// # Errors
+/// The system does not know such programs. Then datagrams come anywhere.
+pub(crate) fn steer(socket: &Socket, workers: usize, requests: Requests) -> io::Result<()> {
+    if workers < 2 {
+        return Ok(());
+    }
+    let mut program = program(u16::try_from(workers).unwrap_or(u16::MAX), requests.socket());
+    let len = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = sock_fprog { len, filter: program.as_mut_ptr() };
+    Ok(setsockopt(socket, AttachReusePortCbpf, &program)?)
+}
+
+fn program(workers: u16, other: u32) -> Vec<sock_filter> {
     let cookie = u32::from_be_bytes(*b"z9hG");
     let load_length = statement(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0);
     let load = |at| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at);
@@ -44,10 +63,10 @@ fn program(workers: u16) -> Vec<sock_filter> {
     let mut program = vec![
         load_length,
         jump(libc::BPF_JGE, LAST + digits + 4, 1, 0),
-        answer(ANY),
+        answer(other),
         load(0),
         jump(libc::BPF_JEQ, RESPONSE, 1, 0),
-        answer(ANY),
+        answer(other),
     ];
     // Each place takes four instructions, and one stands between the last place and what all of them jump to.
     for at in FIRST..=LAST {
@@ -56,13 +75,13 @@ fn program(workers: u16) -> Vec<sock_filter> {
         program.push(statement(libc::BPF_LDX | libc::BPF_IMM, at));
         program.push(statement(libc::BPF_JMP | libc::BPF_JA, (LAST - at) * 4 + 1));
     }
-    program.push(answer(ANY));
+    program.push(answer(other));
     program.push(statement(libc::BPF_LD | libc::BPF_W | libc::BPF_IND, digits));
     for worker in 0..workers {
         program.push(jump(libc::BPF_JEQ, u32::from_be_bytes(Branch::worker_digits(worker)), 0, 1));
         program.push(answer(u32::from(worker)));
     }
-    program.push(answer(ANY));
+    program.push(answer(other));
     program
 }
 
@@ -81,6 +100,7 @@ mod tests {
     use std::net::{Ipv4Addr, UdpSocket};
     use std::time::Duration;
 
+    use super::*;
     use crate::net::listen::Group;
     use crate::sip::transaction::BranchMint;
     use crate::sip::transport::Transport;
@@ -127,6 +147,30 @@ mod tests {
                 assert_eq!(hear(&workers[usize::from(number)]), text);
             }
         }
+    }
+
+    /// How many of these many requests, each from another port, come to each of two workers.
+    fn share(workers: &[UdpSocket], requests: Requests) -> [usize; 2] {
+        const MANY: usize = 64;
+        steer(&workers[1].try_clone().unwrap().into(), 2, requests).unwrap();
+        (0..MANY).for_each(|_| send(workers, "OPTIONS sip:a@b SIP/2.0\r\n\r\n"));
+        let mut came = [0, 0];
+        while came[0] + came[1] < MANY {
+            for (worker, came) in workers.iter().zip(&mut came) {
+                worker.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+                *came += usize::from(worker.recv_from(&mut [0; 2000]).is_ok());
+            }
+        }
+        came
+    }
+
+    #[test]
+    fn requests_come_to_the_first_worker_or_to_all() {
+        let workers = workers(2);
+        assert_eq!(share(&workers, Requests::ToFirst), [64, 0]);
+        let [first, second] = share(&workers, Requests::ToAll);
+        assert!(first > 0 && second > 0, "{first} and {second}");
+        assert_eq!(share(&workers, Requests::ToFirst), [64, 0]);
     }
 
     #[test]
