@@ -131,30 +131,31 @@ impl Message {
         self.check_lines()?;
         self.check_repetition()?;
         match self.is_request() {
-            true => self.check_ends()?,
-            false => self.check_presence()?,
-        }
-        self.call_id()?;
-        self.check_cseq()?;
-        if self.is_request() {
-            self.max_forwards()?;
-            ADDRESSES.into_iter().try_for_each(|id| self.check_address(id))?;
+            true => self.check_request()?,
+            false => self.check_reply()?,
         }
         self.check_length()
     }
 
-    fn check_ends(&self) -> Result<(), Finding> {
+    fn check_request(&self) -> Result<(), Finding> {
         self.check_via()?;
         self.check_address(HeaderId::From)?;
-        self.check_address(HeaderId::To)
+        self.check_address(HeaderId::To)?;
+        self.call_id()?;
+        self.check_cseq()?;
+        self.max_forwards()?;
+        ADDRESSES.into_iter().try_for_each(|id| self.check_address(id))
     }
 
-    /// Checks that a reply has what it repeats.
-    fn check_presence(&self) -> Result<(), Finding> {
-        let missing = [HeaderId::Via, HeaderId::From, HeaderId::To]
-            .into_iter()
-            .find(|id| self.header(*id).is_none_or(<[u8]>::is_empty));
-        missing.map_or(Ok(()), |id| Err(HeaderError::Missing(id).into()))
+    fn check_reply(&self) -> Result<(), Finding> {
+        let is_missing = |id: &HeaderId| self.header(*id).is_none_or(<[u8]>::is_empty);
+        if let Some(id) = [HeaderId::Via, HeaderId::From, HeaderId::To].into_iter().find(is_missing)
+        {
+            return Err(HeaderError::Missing(id).into());
+        }
+        self.call_id()?;
+        self.cseq()?;
+        Ok(())
     }
 
     fn check_start_line(&self) -> Result<(), Finding> {
@@ -230,11 +231,7 @@ impl Message {
     }
 
     fn check_cseq(&self) -> Result<(), Finding> {
-        let cseq = self.cseq()?;
-        if !self.is_request() {
-            return Ok(());
-        }
-        let method = self.method();
+        let (cseq, method) = (self.cseq()?, self.method());
         match method {
             _ if cseq.method == method => Ok(()),
             Method::Other(_) => Err(Finding::UnknownMethod),
