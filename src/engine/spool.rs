@@ -441,9 +441,10 @@ impl Bridge {
 
     /// Takes what an attempt has come to. `failure` says what the sender hears when it was the last.
     pub(super) fn conclude(&self, id: MessageId, outcome: Outcome, failure: Option<Failure>) {
+        let now = clock::now();
         let mut ledger = self.spool.ledger.borrow_mut();
         let attempts = ledger.attempts(id);
-        let next = ledger.conclude(clock::now(), id, outcome);
+        let next = ledger.conclude(now, id, outcome);
         drop(ledger);
         match next {
             Some(Next::Again) => {
@@ -461,6 +462,8 @@ impl Bridge {
             }
             None => {}
         }
+        // Here, too, since what is remembered grows with every fate, and the next deadline may be an hour away.
+        self.forget_fates(now);
         self.spool.notice_own_deadline();
         self.start_ready();
     }
@@ -503,12 +506,17 @@ impl Bridge {
             self.spool.change(id, State::Expired, 0, Some(&failure));
             self.tell_of_failure(id, &load, &failure);
         }
+        self.forget_fates(now);
+        self.start_ready();
+    }
+
+    /// Forgets the fates that were known long enough, and those that are too many.
+    fn forget_fates(&self, now: Instant) {
         loop {
             let forgotten = self.spool.ledger.borrow_mut().poll_forgotten(now);
-            let Some(id) = forgotten else { break };
+            let Some(id) = forgotten else { return };
             self.spool.step(Step::Delete(id));
         }
-        self.start_ready();
     }
 }
 

@@ -186,8 +186,17 @@ impl Database {
 
     /// Messages of the spool whose fate is open.
     pub(crate) fn spooled(&self) -> usize {
-        let open = "SELECT COUNT(*) FROM spool WHERE state IN ('accepted', 'sending')";
-        self.ask("sip-spool.db", open).trim().parse().unwrap()
+        self.count_spool("state IN ('accepted', 'sending')")
+    }
+
+    /// Messages of the spool whose fate is known.
+    pub(crate) fn fates(&self) -> usize {
+        self.count_spool("state NOT IN ('accepted', 'sending')")
+    }
+
+    fn count_spool(&self, which: &str) -> usize {
+        let statement = format!("SELECT COUNT(*) FROM spool WHERE {which}");
+        self.ask("sip-spool.db", &statement).trim().parse().unwrap()
     }
 
     /// What it answers; an embedded one has several files.

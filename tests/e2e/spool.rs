@@ -226,6 +226,31 @@ fn what_waits_outlives_a_restart_and_arrives_in_order() {
     sipjab.terminate();
 }
 
+/// Fates are remembered for an hour, but no more of them than the spool has room for.
+#[test]
+fn no_more_fates_are_remembered_than_there_is_room_for_messages() {
+    const MOST: usize = 5;
+    let (server, database) = (Peer::Prosody.start(), Kind::Sqlite.start());
+    let setup = Setup::gateway(server.component_port)
+        .reply("queued")
+        .store(&format!("url = \"{}\"\n", database.url()))
+        .with(&format!("[spool]\nmax_messages = {MOST}\n"));
+    let sipjab = Sipjab::start_connected(&setup);
+    let (mut agent, mut alice) = (Agent::bind(), Client::login(&server, "alice"));
+    let until = Instant::now() + PATIENCE;
+    for number in 0..3 * MOST {
+        let message = Outgoing::new(PHONE, ALICE, &format!("number {number}"));
+        assert_eq!(agent.ask(&message, sipjab.udp).status(), 202);
+        alice.next_message();
+        let remembered = MOST.min(number + 1);
+        while (database.spooled(), database.fates()) != (0, remembered) {
+            assert!(Instant::now() < until, "{number}: {} fates", database.fates());
+            thread::yield_now();
+        }
+    }
+    sipjab.terminate();
+}
+
 /// The time of a message passes while nobody takes it.
 #[test]
 fn what_is_of_no_use_any_more_comes_back() {
