@@ -4,20 +4,30 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ahash::AHashMap;
+use ahash::RandomState;
 use bytes::Bytes;
 
 use crate::xmpp::Jid;
 
 /// The last requests that were handed over. What is beyond a bound is forgotten, the oldest first.
+///
+/// Each message is noted and hardly any is ever asked for, so that noting is cheap and asking looks at every id.
 #[derive(Debug)]
 pub struct Recent {
     bounds: RecentBounds,
-    /// The recipient, a bare JID, and the request.
-    requests: AHashMap<Arc<str>, (Arc<str>, Bytes)>,
-    /// The keys in the order in which they came.
-    order: VecDeque<(Instant, Arc<str>)>,
+    hasher: RandomState,
+    /// Hashes of the ids, in the order of `requests`.
+    ids: VecDeque<u64>,
+    requests: VecDeque<Noted>,
     bytes: usize,
+}
+
+#[derive(Debug)]
+struct Noted {
+    since: Instant,
+    /// A bare JID.
+    recipient: Arc<str>,
+    request: Bytes,
 }
 
 /// How much is remembered.
@@ -34,43 +44,41 @@ pub struct RecentBounds {
 impl Recent {
     /// Nothing is remembered yet.
     pub fn new(bounds: RecentBounds) -> Self {
-        Self { bounds, requests: AHashMap::new(), order: VecDeque::new(), bytes: 0 }
+        let (ids, requests) = (VecDeque::new(), VecDeque::new());
+        Self { bounds, hasher: RandomState::new(), ids, requests, bytes: 0 }
     }
 
     /// Remembers the request that the stanza `id` to `recipient`, a bare JID, was made from.
     pub fn note(&mut self, now: Instant, id: &str, recipient: Arc<str>, request: Bytes) {
-        let (key, size): (Arc<str>, _) = (Arc::from(key(id)), request.len());
-        if size > self.bounds.bytes {
+        if request.len() > self.bounds.bytes {
             return;
         }
-        if let Some((_, before)) = self.requests.insert(key.clone(), (recipient, request)) {
-            // Its first place in the order stays: that of the message.
-            self.bytes = self.bytes - before.len() + size;
-        } else {
-            self.bytes += size;
-            self.order.push_back((now, key));
-        }
+        self.bytes += request.len();
+        self.ids.push_back(self.hasher.hash_one(key(id)));
+        self.requests.push_back(Noted { since: now, recipient, request });
         self.forget(now);
     }
 
     /// The request that an error with this `id` is about. Only the recipient and his server speak for him.
     pub fn request(&mut self, now: Instant, id: &str, from: &Jid) -> Option<Bytes> {
         self.forget(now);
-        let (recipient, request) = self.requests.get(key(id))?;
+        let id = self.hasher.hash_one(key(id));
+        // The last of several tries.
+        let place = self.ids.iter().rposition(|noted| *noted == id)?;
+        let Noted { recipient, request, .. } = self.requests.get(place)?;
         let server = recipient.split_once('@').map_or(&**recipient, |(_, domain)| domain);
         let speaker = from.to_bare().to_string();
         (speaker == **recipient || speaker == server).then(|| request.clone())
     }
 
     fn forget(&mut self, now: Instant) {
-        while let Some((since, _)) = self.order.front()
-            && (*since + self.bounds.time <= now
-                || self.order.len() > self.bounds.requests
-                || self.bytes > self.bounds.bytes)
-            && let Some((_, key)) = self.order.pop_front()
-        {
-            let forgotten = self.requests.remove(&key);
-            self.bytes -= forgotten.map_or(0, |(_, request)| request.len());
+        let RecentBounds { requests, bytes, time } = self.bounds;
+        let is_over = |all: &Self, first: &Noted| {
+            first.since + time <= now || all.requests.len() > requests || all.bytes > bytes
+        };
+        while self.requests.front().is_some_and(|first| is_over(self, first)) {
+            self.ids.pop_front();
+            self.bytes -= self.requests.pop_front().map_or(0, |first| first.request.len());
         }
     }
 }
@@ -124,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn a_second_try_counts_once() {
+    fn the_last_of_several_tries_is_the_one() {
         let mut recent = Recent::new(BOUNDS);
         recent.note(origin(), "1", "bob@x".into(), Bytes::from_static(b"hello"));
         recent.note(origin(), "1", "bob@x".into(), Bytes::from_static(b"hello again"));
-        assert_eq!((recent.bytes, recent.order.len()), (11, 1));
+        assert_eq!(found(&mut recent, "1", "bob@x").as_deref(), Some(&b"hello again"[..]));
     }
 }

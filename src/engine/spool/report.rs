@@ -12,7 +12,7 @@ use crate::gateway::{
     Asked, Content, Disposition, MessageId, OutgoingRequest, Received, RequestIds, Text, Written,
     error_from_response, notice_to_sender, receipt_for,
 };
-use crate::sip::Message;
+use crate::sip::{Message, hex};
 use crate::xmpp::{Condition, StanzaError};
 
 /// What a message says.
@@ -90,13 +90,14 @@ impl Failure {
 impl Bridge {
     /// Remembers a message of a SIP user that was handed over: its error may come late.
     pub(super) fn remember_load(&self, id: MessageId, load: &Load) {
-        let (id, now) = (id.to_string(), clock::now());
+        let (digits, now) = (id.digits(), clock::now());
+        let id = hex::text(&digits);
         let mut recent = self.recent.borrow_mut();
         match load.kind.way {
-            Way::Component => recent.note(now, &id, load.lane.clone(), load.bytes.clone()),
+            Way::Component => recent.note(now, id, load.lane.clone(), load.bytes.clone()),
             Way::Account => {
                 if let Some(Written { to, request, .. }) = Written::read(&load.bytes) {
-                    recent.note(now, &id, to.into(), request);
+                    recent.note(now, id, to.into(), request);
                 }
             }
         }
