@@ -1,6 +1,7 @@
 //! Replies to requests (RFC 3261 §8.2.6), built from whatever the request holds.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::edit::{check_header, check_value};
 use super::error::EditError;
@@ -40,8 +41,9 @@ pub fn reply(
     }
     let reason = if reason.is_empty() { standard_reason(status) } else { reason };
     let length = body.bytes.len().to_string();
-    let mut out = Writer(BytesMut::with_capacity(
-        headers_size(request, status, extra_headers)
+    let copied: SmallVec<[&Header; 16]> = copied(request, status).collect();
+    let mut out = Writer(Vec::with_capacity(
+        headers_size(&copied, extra_headers)
             + reason.len()
             + to_tag.map_or(0, str::len)
             + body.content_type.len()
@@ -50,7 +52,10 @@ pub fn reply(
             + FRAME,
     ));
     out.put(&[b"SIP/2.0 ", &digits(status), b" ", reason.as_bytes(), b"\r\n"]);
-    out.copy_headers(request, status, to_tag);
+    for header in copied {
+        let tag = to_tag.filter(|_| header.id == HeaderId::To && status != 100);
+        out.copy(request, header, tag);
+    }
     for (name, value) in extra_headers {
         out.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
@@ -58,7 +63,7 @@ pub fn reply(
         out.put(&[b"Content-Type: ", body.content_type.as_bytes(), b"\r\n"]);
     }
     out.put(&[b"Content-Length: ", length.as_bytes(), b"\r\n\r\n", body.bytes]);
-    Ok(out.0.freeze())
+    Ok(out.0.into())
 }
 
 fn digits(status: u16) -> [u8; 3] {
@@ -82,26 +87,19 @@ fn copied(request: &Message, status: u16) -> impl Iterator<Item = &Header> {
 }
 
 /// The room that headers take which are copied or added.
-fn headers_size(request: &Message, status: u16, added: &[(&str, &str)]) -> usize {
-    let line = |name: &[u8], value: &[u8]| name.len() + value.len() + b": \r\n".len();
-    let copied = copied(request, status).map(|it| line(request.name(it), request.value(it)));
-    let added = added.iter().map(|(name, value)| line(name.as_bytes(), value.as_bytes()));
-    copied.chain(added).sum()
+fn headers_size(copied: &[&Header], added: &[(&str, &str)]) -> usize {
+    let copied = copied.iter().map(|it| it.name_end - it.start + it.value_end - it.value);
+    let copied = copied.map(|size| size as usize);
+    let added = added.iter().map(|(name, value)| name.len() + value.len());
+    copied.chain(added).map(|size| size + b": \r\n".len()).sum()
 }
 
-struct Writer(BytesMut);
+struct Writer(Vec<u8>);
 
 impl Writer {
     fn put(&mut self, parts: &[&[u8]]) {
         for part in parts {
             self.0.extend_from_slice(part);
-        }
-    }
-
-    fn copy_headers(&mut self, request: &Message, status: u16, to_tag: Option<&str>) {
-        for header in copied(request, status) {
-            let tag = to_tag.filter(|_| header.id == HeaderId::To && status != 100);
-            self.copy(request, header, tag);
         }
     }
 
