@@ -19,6 +19,7 @@ mod method;
 mod name_addr;
 mod params;
 mod parse;
+mod place;
 pub mod proxy;
 mod reply;
 pub mod stun;

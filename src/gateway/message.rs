@@ -271,12 +271,12 @@ fn recipient(request: &Message, mapping: &Mapping) -> Result<Jid, MessageError> 
         mapping.addressing.jid_from_sip(uri, Side::Xmpp).map_err(MessageError::Recipient)
     };
     let to = request.to().map_err(|_| bad("To"))?;
-    let to = Uri::parse(to.uri).map_err(|_| bad("To"));
+    let to = to.parsed_uri().map_err(|_| bad("To"));
     let is_refused = mapping.addressing.sips == SipsPolicy::Refuse;
     if is_refused && to.as_ref().is_ok_and(|to| matches!(to.scheme(), Scheme::Sips)) {
         return Err(MessageError::Recipient(AddressError::Sips));
     }
-    let target = Uri::parse(request.request_uri()).map_err(|_| bad("Request-URI"))?;
+    let target = request.uri().map_err(|_| bad("Request-URI"))?;
     match jid(&target) {
         Err(MessageError::Recipient(error)) if error.status().0 == 404 => {
             to.and_then(|to| jid(&to)).map_err(|_| MessageError::Recipient(error))

@@ -293,7 +293,7 @@ impl Route {
 
     /// The Request-URI.
     pub fn request_uri(&self) -> Result<Uri<'_>, RouteError> {
-        let uri = Uri::parse(self.message.request_uri());
+        let uri = self.message.uri();
         uri.map_err(|source| RouteError::Uri { part: "Request-URI", source })
     }
 

@@ -1,6 +1,7 @@
 //! A SIP message: the bytes it came in, an index of its headers, and the changes made since.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 use std::slice;
 
@@ -11,6 +12,10 @@ use super::edit::check_value;
 use super::error::{EditError, HeaderError};
 use super::framing::Limits;
 use super::header::{Arity, HeaderId};
+use super::name_addr::AddressPlaces;
+use super::place::Remembered;
+use super::uri::UriPlaces;
+use super::via::ViaPlaces;
 use super::{ParseError, body, lex, parse};
 
 /// A request or reply whose getters see every edit at once.
@@ -31,7 +36,21 @@ pub struct Message {
     /// The body when it is not the received one.
     pub(super) new_body: Option<Bytes>,
     pub(super) is_edited: bool,
+    pub(super) read: Read,
 }
+
+/// What was read of the values that every hop looks at more than once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Read {
+    pub(super) request_uri: Memo<UriPlaces>,
+    pub(super) top_via: Memo<ViaPlaces>,
+    pub(super) from: Memo<AddressPlaces>,
+    pub(super) to: Memo<AddressPlaces>,
+}
+
+/// The value that was read last, and where its parts stand in it. No edit changes bytes in place, so that a value that
+/// stands where it stood is the same.
+pub(super) type Memo<P> = Cell<Option<(Span, P)>>;
 
 /// A range of the received bytes or of the edits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +95,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    fn value_span(&self) -> Span {
+    pub(super) fn value_span(&self) -> Span {
         Span { start: self.value, end: self.value_end, is_edit: self.is_edit }
     }
 }
@@ -304,6 +323,24 @@ impl Message {
             true => None,
         };
         of_head.or_else(|| std::str::from_utf8(self.bytes_at(span)).ok())
+    }
+
+    /// The view of the value there, which `read` makes where `memo` does not have it; `None` when it is no text.
+    pub(super) fn view<'m, V: Remembered<'m>, E>(
+        &'m self,
+        memo: &Memo<V::Places>,
+        value: Span,
+        read: impl FnOnce(&'m str) -> Result<V, E>,
+    ) -> Option<Result<V, E>> {
+        let text = self.text_at(value)?;
+        if let Some((_, places)) = memo.get().filter(|(of, _)| *of == value) {
+            return Some(Ok(V::cut(text, places)));
+        }
+        let view = read(text);
+        if let Ok(view) = &view {
+            memo.set(view.places(text).map(|places| (value, places)));
+        }
+        Some(view)
     }
 
     pub(super) fn name(&self, header: &Header) -> &[u8] {

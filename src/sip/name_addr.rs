@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::error::{HeaderError, UriError};
 use super::header::HeaderId;
 use super::params::{Params, is_generic_param, unquote};
-use super::uri::Uri;
+use super::place::{Place, Remembered};
+use super::uri::{Uri, UriPlaces};
 use super::{lex, lex::trim_text};
 
 /// One address of a header, borrowed from the message.
@@ -17,6 +18,42 @@ pub struct NameAddr<'a> {
     pub params: Params<'a>,
     display: &'a str,
     tag: Option<&'a str>,
+    /// Where the parts of the URI stand, once it was read.
+    uri_places: Option<UriPlaces>,
+}
+
+/// Where the parts of an address stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AddressPlaces {
+    uri: Place,
+    params: Place,
+    display: Place,
+    tag: Option<Place>,
+    uri_places: Option<UriPlaces>,
+}
+
+impl<'a> Remembered<'a> for NameAddr<'a> {
+    type Places = AddressPlaces;
+
+    fn places(&self, text: &str) -> Option<AddressPlaces> {
+        Some(AddressPlaces {
+            uri: Place::of(text, self.uri)?,
+            params: Place::of(text, self.params.as_str())?,
+            display: Place::of(text, self.display)?,
+            tag: Place::of_some(text, self.tag)?,
+            uri_places: self.uri_places,
+        })
+    }
+
+    fn cut(text: &'a str, places: AddressPlaces) -> Self {
+        Self {
+            uri: places.uri.cut(text),
+            params: Params::new(places.params.cut(text)),
+            display: places.display.cut(text),
+            tag: places.tag.map(|tag| tag.cut(text)),
+            uri_places: places.uri_places,
+        }
+    }
 }
 
 impl<'a> NameAddr<'a> {
@@ -31,7 +68,8 @@ impl<'a> NameAddr<'a> {
         let params = match rest.strip_prefix(';') {
             Some(params) => Params::new(params),
             None if rest.is_empty() => {
-                return Ok(Self { uri, params: Params::default(), display, tag: None });
+                let params = Params::default();
+                return Ok(Self { uri, params, display, tag: None, uri_places: None });
             }
             None => return Err(HeaderError::Malformed(id)),
         };
@@ -47,7 +85,7 @@ impl<'a> NameAddr<'a> {
                 tag = param.value;
             }
         }
-        Ok(Self { uri, params, display, tag })
+        Ok(Self { uri, params, display, tag, uri_places: None })
     }
 
     /// The display name without quotes; empty when there is none.
@@ -57,7 +95,16 @@ impl<'a> NameAddr<'a> {
 
     /// The URI, read.
     pub fn parsed_uri(&self) -> Result<Uri<'a>, UriError> {
-        Uri::parse(self.uri)
+        match self.uri_places {
+            Some(places) => Ok(Uri::cut(self.uri, places)),
+            None => Uri::parse(self.uri),
+        }
+    }
+
+    /// The same address with its URI read, if it can be.
+    pub(super) fn with_parsed_uri(self) -> Self {
+        let uri_places = self.parsed_uri().ok().and_then(|uri| uri.places(self.uri));
+        Self { uri_places, ..self }
     }
 
     /// The `tag` parameter of From and To.

@@ -8,7 +8,7 @@ use super::error::ParseError;
 use super::framing::Limits;
 use super::header::HeaderId;
 use super::lex;
-use super::message::{Header, Kind, Message, Span, StartLine};
+use super::message::{Header, Kind, Message, Read, Span, StartLine};
 
 /// Room for the headers of most messages, and for those that a proxy adds.
 const HEADERS: usize = 24;
@@ -52,6 +52,7 @@ pub(super) fn message(wire: Bytes, limits: &Limits) -> Result<Message, ParseErro
         blank,
         new_body: None,
         is_edited: false,
+        read: Read::default(),
     })
 }
 

@@ -8,6 +8,7 @@ use super::escape::escape_at;
 use super::host;
 use super::lex::{ByteSet, cut};
 use super::params::{Param, Params};
+use super::place::{Place, Remembered};
 use super::uri_equivalence::is_same_name;
 
 /// The scheme of a URI.
@@ -35,6 +36,56 @@ pub struct Uri<'a> {
     params: Params<'a>,
     headers: Option<&'a str>,
     opaque: &'a str,
+}
+
+/// Where the parts of a URI stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UriPlaces {
+    scheme: Scheme<'static>,
+    user: Option<Place>,
+    password: Option<Place>,
+    host: Place,
+    port: Option<u16>,
+    params: Place,
+    headers: Option<Place>,
+    opaque: Place,
+}
+
+impl<'a> Remembered<'a> for Uri<'a> {
+    type Places = UriPlaces;
+
+    fn places(&self, text: &str) -> Option<UriPlaces> {
+        let scheme = match self.scheme {
+            Scheme::Sip => Scheme::Sip,
+            Scheme::Sips => Scheme::Sips,
+            Scheme::Tel => Scheme::Tel,
+            Scheme::Other(_) => return None,
+        };
+        Some(UriPlaces {
+            scheme,
+            user: Place::of_some(text, self.user)?,
+            password: Place::of_some(text, self.password)?,
+            host: Place::of(text, self.host)?,
+            port: self.port,
+            params: Place::of(text, self.params.as_str())?,
+            headers: Place::of_some(text, self.headers)?,
+            opaque: Place::of(text, self.opaque)?,
+        })
+    }
+
+    fn cut(text: &'a str, places: UriPlaces) -> Self {
+        Self {
+            text,
+            scheme: places.scheme,
+            user: places.user.map(|user| user.cut(text)),
+            password: places.password.map(|password| password.cut(text)),
+            host: places.host.cut(text),
+            port: places.port,
+            params: Params::new(places.params.cut(text)),
+            headers: places.headers.map(|headers| headers.cut(text)),
+            opaque: places.opaque.cut(text),
+        }
+    }
 }
 
 impl<'a> Uri<'a> {

@@ -7,7 +7,8 @@ use super::header::{Arity, HeaderId};
 use super::lex;
 use super::message::{Header, Message};
 use super::method::Method;
-use super::uri::Uri;
+use super::name_addr::NameAddr;
+use super::via::Via;
 
 /// The first fault of a message. Answer a request with [`Finding::status`]; drop a reply.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -139,12 +140,13 @@ impl Message {
 
     fn check_request(&self) -> Result<(), Finding> {
         self.check_via()?;
-        self.check_address(HeaderId::From)?;
-        self.check_address(HeaderId::To)?;
+        self.check_end(HeaderId::From, self.from())?;
+        self.check_end(HeaderId::To, self.to())?;
         self.call_id()?;
         self.check_cseq()?;
         self.max_forwards()?;
-        ADDRESSES.into_iter().try_for_each(|id| self.check_address(id))
+        let all_of = |id| self.addresses(id).try_for_each(|address| check_address(id, address));
+        ADDRESSES.into_iter().try_for_each(all_of)
     }
 
     fn check_reply(&self) -> Result<(), Finding> {
@@ -168,7 +170,7 @@ impl Message {
             return Err(if is_sip { Finding::Version } else { Finding::RequestLine });
         }
         if self.is_request() {
-            let uri = Uri::parse(uri).map_err(Finding::RequestUri)?;
+            let uri = self.uri().map_err(Finding::RequestUri)?;
             if uri.headers().is_some() {
                 return Err(Finding::RequestUriHeaders);
             }
@@ -211,23 +213,18 @@ impl Message {
         if self.header(HeaderId::Via).is_none() {
             return Err(HeaderError::Missing(HeaderId::Via).into());
         }
-        let mut vias = self.vias().peekable();
-        vias.peek().ok_or(HeaderError::Malformed(HeaderId::Via))?;
-        Ok(vias.try_for_each(|via| via.map(drop))?)
+        let mut values = self.texts(HeaderId::Via);
+        values.next().ok_or(HeaderError::Malformed(HeaderId::Via))??;
+        self.top_via()?;
+        Ok(values.try_for_each(|value| Via::parse(value?).map(drop))?)
     }
 
-    fn check_address(&self, id: HeaderId) -> Result<(), Finding> {
-        let is_single = id.arity() == Arity::One;
-        if is_single && self.header(id).is_none_or(<[u8]>::is_empty) {
+    /// Checks the one address that every request has in From and in To.
+    fn check_end(&self, id: HeaderId, address: Address<'_>) -> Result<(), Finding> {
+        if self.header(id).is_none_or(<[u8]>::is_empty) {
             return Err(HeaderError::Missing(id).into());
         }
-        for address in self.addresses(id) {
-            let address = address?;
-            if !(id == HeaderId::Contact && address.is_wildcard()) {
-                address.parsed_uri().map_err(|error| Finding::Uri(id, error))?;
-            }
-        }
-        Ok(())
+        check_address(id, address)
     }
 
     fn check_cseq(&self) -> Result<(), Finding> {
@@ -248,6 +245,17 @@ impl Message {
             _ => Ok(()),
         }
     }
+}
+
+/// An address as a header has it.
+type Address<'m> = Result<NameAddr<'m>, HeaderError>;
+
+fn check_address(id: HeaderId, address: Address<'_>) -> Result<(), Finding> {
+    let address = address?;
+    if !(id == HeaderId::Contact && address.is_wildcard()) {
+        address.parsed_uri().map_err(|error| Finding::Uri(id, error))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

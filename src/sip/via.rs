@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::error::HeaderError;
 use super::header::HeaderId;
 use super::params::{Params, is_generic_param};
+use super::place::{Place, Remembered};
 use super::{host, lex, lex::trim_text};
 
 /// One Via value, borrowed from the message.
@@ -28,6 +29,52 @@ pub struct Via<'a> {
     /// Every parameter.
     pub params: Params<'a>,
     text: &'a str,
+}
+
+/// Where the parts of a value stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ViaPlaces {
+    text: Place,
+    transport: Place,
+    host: Place,
+    port: Option<u16>,
+    branch: Option<Place>,
+    received: Option<Place>,
+    has_rport: bool,
+    rport: Option<u16>,
+    params: Place,
+}
+
+impl<'a> Remembered<'a> for Via<'a> {
+    type Places = ViaPlaces;
+
+    fn places(&self, text: &str) -> Option<ViaPlaces> {
+        Some(ViaPlaces {
+            text: Place::of(text, self.text)?,
+            transport: Place::of(text, self.transport)?,
+            host: Place::of(text, self.host)?,
+            port: self.port,
+            branch: Place::of_some(text, self.branch)?,
+            received: Place::of_some(text, self.received)?,
+            has_rport: self.has_rport,
+            rport: self.rport,
+            params: Place::of(text, self.params.as_str())?,
+        })
+    }
+
+    fn cut(text: &'a str, places: ViaPlaces) -> Self {
+        Self {
+            transport: places.transport.cut(text),
+            host: places.host.cut(text),
+            port: places.port,
+            branch: places.branch.map(|branch| branch.cut(text)),
+            received: places.received.map(|received| received.cut(text)),
+            has_rport: places.has_rport,
+            rport: places.rport,
+            params: Params::new(places.params.cut(text)),
+            text: places.text.cut(text),
+        }
+    }
 }
 
 const MALFORMED: HeaderError = HeaderError::Malformed(HeaderId::Via);

@@ -1,12 +1,13 @@
 //! Typed views of the headers that every hop reads.
 
 use super::cseq::CSeq;
-use super::error::HeaderError;
+use super::error::{HeaderError, UriError};
 use super::header::HeaderId;
 use super::lex;
-use super::message::{Kind, Message};
+use super::message::{Header, Kind, Memo, Message};
 use super::method::Method;
-use super::name_addr::NameAddr;
+use super::name_addr::{AddressPlaces, NameAddr};
+use super::uri::Uri;
 use super::via::Via;
 
 impl Message {
@@ -18,10 +19,19 @@ impl Message {
         }
     }
 
+    /// The Request-URI, read; an error for a reply.
+    pub fn uri(&self) -> Result<Uri<'_>, UriError> {
+        let Kind::Request { uri, .. } = self.start.kind else { return Err(UriError::Scheme) };
+        self.view(&self.read.request_uri, uri, Uri::parse).unwrap_or(Err(UriError::Scheme))
+    }
+
     /// The topmost Via value.
     pub fn top_via(&self) -> Result<Via<'_>, HeaderError> {
-        let value = self.texts(HeaderId::Via).next();
-        Via::parse(value.ok_or(HeaderError::Missing(HeaderId::Via))??)
+        let missing = HeaderError::Missing(HeaderId::Via);
+        let first = || Via::parse(self.texts(HeaderId::Via).next().ok_or(missing)??);
+        let line = self.line_of(HeaderId::Via)?.value_span();
+        // The first value may stand on another line, behind an empty one; then it has no place on this.
+        self.view(&self.read.top_via, line, |_| first()).unwrap_or_else(first)
     }
 
     /// Every Via value, topmost first.
@@ -31,12 +41,12 @@ impl Message {
 
     /// From.
     pub fn from(&self) -> Result<NameAddr<'_>, HeaderError> {
-        NameAddr::parse(HeaderId::From, self.required(HeaderId::From)?)
+        self.address(HeaderId::From, &self.read.from)
     }
 
     /// To.
     pub fn to(&self) -> Result<NameAddr<'_>, HeaderError> {
-        NameAddr::parse(HeaderId::To, self.required(HeaderId::To)?)
+        self.address(HeaderId::To, &self.read.to)
     }
 
     /// Call-ID, one word without white space.
@@ -87,8 +97,21 @@ impl Message {
         lex::number(value).map(Some).ok_or(HeaderError::OutOfRange(id))
     }
 
+    fn address<'m>(
+        &'m self,
+        id: HeaderId,
+        memo: &Memo<AddressPlaces>,
+    ) -> Result<NameAddr<'m>, HeaderError> {
+        let read = |text| NameAddr::parse(id, text).map(NameAddr::with_parsed_uri);
+        let value = self.line_of(id)?.value_span();
+        self.view(memo, value, read).unwrap_or(Err(HeaderError::NotUtf8(id)))
+    }
+
     fn required(&self, id: HeaderId) -> Result<&str, HeaderError> {
-        let header = self.headers.iter().find(|header| header.id == id);
-        self.value_text(header.ok_or(HeaderError::Missing(id))?)
+        self.value_text(self.line_of(id)?)
+    }
+
+    fn line_of(&self, id: HeaderId) -> Result<&Header, HeaderError> {
+        self.headers.iter().find(|header| header.id == id).ok_or(HeaderError::Missing(id))
     }
 }

@@ -107,7 +107,7 @@ fn restore_request_uri(
     request: &mut Message,
     is_ours: impl Fn(&Uri<'_>) -> bool,
 ) -> Result<Option<String>, HeaderError> {
-    let params = match Uri::parse(request.request_uri()) {
+    let params = match request.uri() {
         Ok(uri) if uri.user().is_none() && uri.has_param("lr") && is_ours(&uri) => {
             uri.params().as_str().to_owned()
         }

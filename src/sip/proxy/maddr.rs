@@ -16,7 +16,7 @@ pub fn strip_maddr(
     if !request.request_uri().contains(';') {
         return Ok(false);
     }
-    let stripped = match Uri::parse(request.request_uri()) {
+    let stripped = match request.uri() {
         Ok(uri) => stripped(&uri, transport, port, is_ours),
         Err(_) => None,
     };

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
+use smallvec::SmallVec;
+
 use crate::sip::{Message, Method, Via, hex};
 
 /// What every branch of an RFC 3261 element begins with.
@@ -113,12 +115,12 @@ impl KeySeed {
 }
 
 /// What a key is made of, in one piece, since it is hashed twice.
-struct Fields(Vec<u8>);
+struct Fields(SmallVec<[u8; 256]>);
 
 impl Fields {
     /// Room for those of most requests.
     fn new() -> Self {
-        Self(Vec::with_capacity(256))
+        Self(SmallVec::new())
     }
 
     /// A text with its length in front, so that none runs into the next.
