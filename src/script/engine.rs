@@ -131,7 +131,8 @@ pub struct Bundle {
     /// One statement for each route, which calls it.
     calls: BTreeMap<String, AST>,
     /// States that no route uses now; their caches are warm.
-    idle: RefCell<Vec<Runtime>>,
+    #[expect(clippy::vec_box, reason = "each message takes one out and puts it back")]
+    idle: RefCell<Vec<Box<Runtime>>>,
 }
 
 /// What Rhai needs to run one route at a time.
@@ -219,12 +220,12 @@ impl Bundle {
     }
 
     /// A state with the script's functions, constants and imports.
-    fn runtime(&self) -> Result<Runtime, Box<EvalAltResult>> {
+    fn runtime(&self) -> Result<Box<Runtime>, Box<EvalAltResult>> {
         let mut global = self.engine.new_global_runtime_state();
         global.lib.push(self.script.shared_lib().clone());
         global.source = self.script.source().map(Into::into);
         let caches = Caches::new();
-        let mut runtime = Runtime { global, caches, scope: Scope::new(), base: 0 };
+        let mut runtime = Box::new(Runtime { global, caches, scope: Scope::new(), base: 0 });
         drop(self.evaluate(&mut runtime, &self.script)?);
         runtime.base = runtime.scope.len();
         runtime.rewind();

@@ -356,6 +356,12 @@ impl Message {
         self.text_at(header.value_span()).ok_or(HeaderError::NotUtf8(header.id))
     }
 
+    /// Name and value in one piece, when `: ` and nothing else stands between them.
+    pub(super) fn plain(&self, header: &Header) -> Option<&[u8]> {
+        let between = self.part(header, header.name_end, header.value);
+        (between == b": ").then(|| self.part(header, header.start, header.value_end))
+    }
+
     /// The header's line with its line break.
     pub(super) fn line(&self, header: &Header) -> &[u8] {
         self.part(header, header.start, header.end)

@@ -104,7 +104,10 @@ impl Writer {
     }
 
     fn copy(&mut self, request: &Message, header: &Header, to_tag: Option<&str>) {
-        self.put(&[request.name(header), b": ", request.value(header)]);
+        match request.plain(header) {
+            Some(plain) => self.put(&[plain]),
+            None => self.put(&[request.name(header), b": ", request.value(header)]),
+        }
         if let Some(tag) = to_tag {
             let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
             if !has_tag {
