@@ -191,7 +191,8 @@ impl Worker {
         let router = self.this();
         let mut route = Route::new(kind, request.message, source, None, router, deadline);
         let home: Rc<dyn Any> = Rc::new(Kept(sender.home.clone()));
-        route.xmpp = Some(FromXmpp { stanza, is_refused: false, id, bounces, account, home });
+        let from = FromXmpp { stanza, is_refused: false, id, bounces, account, home };
+        route.xmpp = Some(Box::new(from));
         self.run_route(Box::new(route), move |ended| finish_message_route(ended, &sender));
     }
 

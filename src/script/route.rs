@@ -191,7 +191,7 @@ pub struct Route {
     /// The script said `drop()`: nothing is done by default.
     pub is_dropped: bool,
     /// The stanza, in routes of stanzas.
-    pub xmpp: Option<FromXmpp>,
+    pub xmpp: Option<Box<FromXmpp>>,
     /// When the run must be over.
     pub deadline: Instant,
     router: Rc<dyn Router>,

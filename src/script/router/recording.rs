@@ -301,13 +301,13 @@ pub(crate) fn message_route(router: &Rc<Recording>) -> Box<Route> {
 pub(crate) fn stanza_route(stanza: Stanza, router: &Rc<Recording>) -> Box<Route> {
     let message = request("MESSAGE", "sip:juliet@sip.example", "");
     let mut route = route(Kind::XmppMessage, message, router);
-    route.xmpp = Some(FromXmpp {
+    route.xmpp = Some(Box::new(FromXmpp {
         stanza,
         is_refused: false,
         id: None,
         account: None,
         bounces: true,
         home: Rc::new(()),
-    });
+    }));
     route
 }
