@@ -115,3 +115,51 @@ impl Message {
         self.headers.iter().find(|header| header.id == id).ok_or(HeaderError::Missing(id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// The Request-URI's user, the top Via's host, and the users of From and To.
+    fn seen(message: &Message) -> Vec<String> {
+        let user = |uri: Result<Uri<'_>, _>| uri.unwrap().user().unwrap_or_default().to_owned();
+        let (from, to) = (message.from().unwrap(), message.to().unwrap());
+        let host = message.top_via().unwrap().host.to_owned();
+        vec![user(message.uri()), host, user(from.parsed_uri()), user(to.parsed_uri())]
+    }
+
+    #[test]
+    fn a_view_is_of_the_value_that_stands_there_now() {
+        let text = "MESSAGE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP one, SIP/2.0/UDP two\r\n\
+            From: <sip:b@h>;tag=1\r\nTo: sip:c@h\r\n\r\n";
+        let mut message = Message::parse(Bytes::from_static(text.as_bytes())).unwrap();
+        for _ in 0..2 {
+            assert_eq!(seen(&message), ["a", "one", "b", "c"]);
+        }
+        let before = message.clone();
+        message.set_request_uri("sip:new@h").unwrap();
+        assert_eq!(seen(&message), ["new", "one", "b", "c"]);
+        message.pop_via();
+        assert_eq!(seen(&message), ["new", "two", "b", "c"]);
+        message.set_header("From", "<sip:x@h>;tag=2").unwrap();
+        message.set_header("To", "\"C\" <sip:y@h>").unwrap();
+        for _ in 0..2 {
+            assert_eq!(seen(&message), ["new", "two", "x", "y"]);
+        }
+        assert_eq!(message.from().unwrap().tag(), Some("2"));
+        assert_eq!(seen(&before), ["a", "one", "b", "c"]);
+    }
+
+    #[test]
+    fn the_first_via_may_stand_behind_an_empty_line() {
+        let text = "X sip:a SIP/2.0\r\nVia:\r\nVia: SIP/2.0/UDP one\r\n\r\n";
+        let mut message = Message::parse(Bytes::from_static(text.as_bytes())).unwrap();
+        assert_eq!(message.top_via().unwrap().host, "one");
+        assert!(message.pop_via());
+        assert_eq!(message.top_via().unwrap().host, "one");
+        assert!(message.pop_via());
+        assert!(message.top_via().is_err());
+    }
+}
