@@ -2,6 +2,8 @@
 
 mod config;
 
+use std::borrow::Cow;
+
 use rhai::ImmutableString;
 
 use crate::config::{ParamError, Params};
@@ -11,6 +13,7 @@ use crate::script::export::{REQUEST, XMPP_MESSAGE};
 use crate::script::module::{Exports, ModuleDef};
 use crate::script::route::Route;
 use crate::script::router::{Promise, Verdict};
+use crate::sip::hex;
 use crate::xmpp::{Condition, Stanza, StanzaError};
 pub use config::{Backend, Config, Reply};
 
@@ -68,7 +71,11 @@ fn xmpp_send_message(route: &mut Route, gateway: &Gateway) -> Result<bool, Route
     }
     let is_kept = gateway.config.reply == Reply::Queued;
     let id = is_kept.then(|| MessageId::of_request(&route.message));
-    let unique = id.map_or_else(|| route.router().unique_id(), |id| id.to_string());
+    let digits = id.map(MessageId::digits);
+    let unique = match &digits {
+        Some(digits) => Cow::Borrowed(hex::text(digits)),
+        None => Cow::Owned(route.router().unique_id()),
+    };
     route.verdict = match stanza_from_message(&route.message, &unique, &gateway.mapping) {
         Ok(Outgoing::Stanza(stanza)) => {
             let promise = match gateway.config.reply {

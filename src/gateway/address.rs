@@ -110,10 +110,10 @@ pub enum SipsPolicy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SipAddress<'a> {
     /// The decoded user part.
-    pub(super) user: Option<String>,
+    pub(super) user: Option<Cow<'a, str>>,
     pub(super) host: &'a str,
     /// The decoded value of `gr` (RFC 5627 §5.4); a temporary GRUU has none (RFC 7247 §6.3).
-    pub(super) instance: Option<String>,
+    pub(super) instance: Option<Cow<'a, str>>,
 }
 
 impl<'a> SipAddress<'a> {
@@ -137,7 +137,7 @@ impl<'a> SipAddress<'a> {
             }
             Scheme::Tel => {
                 let host = tel_domain.ok_or_else(unsupported)?;
-                let user = Some(global_number(uri.user().unwrap_or(""))?);
+                let user = Some(Cow::Owned(global_number(uri.user().unwrap_or(""))?));
                 Ok(Self { user, host, instance: None })
             }
             Scheme::Other(name) if is_abstract(name) => {
@@ -156,8 +156,13 @@ fn is_abstract(scheme: &str) -> bool {
 }
 
 /// `text` with its percent escapes replaced.
-pub(super) fn decoded(text: &str) -> Result<String, AddressError> {
-    String::from_utf8(unescape(text).into_owned()).map_err(|_| AddressError::NotUtf8)
+pub(super) fn decoded(text: &str) -> Result<Cow<'_, str>, AddressError> {
+    match unescape(text) {
+        Cow::Borrowed(_) => Ok(Cow::Borrowed(text)),
+        Cow::Owned(bytes) => {
+            String::from_utf8(bytes).map(Cow::Owned).map_err(|_| AddressError::NotUtf8)
+        }
+    }
 }
 
 /// The digits of a global number behind their `+` (RFC 3966 §5.1.4), visual separators removed.

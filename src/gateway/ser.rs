@@ -1,5 +1,7 @@
 //! Addresses of SER's `jabber` module: `user*host@jdomain`, rooms, and the aliases of legacy transports.
 
+use std::borrow::Cow;
+
 use super::address::{
     AddressError, decoded, jid_from_parts, percent_encoded, sip_from_parts, user_of,
 };
@@ -84,7 +86,7 @@ impl Ser {
         if !self.jdomain.domain.eq_ignore_ascii_case(uri.host()) {
             return Err(AddressError::ForeignDomain { domain: uri.host().to_owned() });
         }
-        let parts: Vec<String> =
+        let parts: Vec<Cow<'_, str>> =
             user.split(self.delimiter()).map(decoded).collect::<Result<_, _>>()?;
         match &parts[..] {
             [user, host] if !user.is_empty() && !host.is_empty() => {
@@ -92,7 +94,7 @@ impl Ser {
             }
             [nick, room, server] if !room.is_empty() && !server.is_empty() => {
                 let room = jid_from_parts(Some(room), server, None)?;
-                let nick = Some(nick.clone()).filter(|nick| !nick.is_empty());
+                let nick = Some(nick.to_string()).filter(|nick| !nick.is_empty());
                 Ok(Destination::Room { room, nick })
             }
             _ => Err(AddressError::MissingSeparator {
@@ -131,7 +133,7 @@ impl Ser {
         let name = decoded(user)?;
         Ok(match alias.delimiter {
             Some(delimiter) => name.replace(self.delimiter(), &delimiter.to_string()),
-            None => name,
+            None => name.into_owned(),
         })
     }
 }

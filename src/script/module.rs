@@ -321,11 +321,10 @@ impl Argument for Status {
     fn read(value: &Dynamic) -> Result<Self, RouteError> {
         let found = value.clone().cast::<i64>();
         let status = u16::try_from(found).ok().filter(|code| (100..=699).contains(code));
-        let error = RouteError::BadArgument {
+        status.map(Self).ok_or_else(|| RouteError::BadArgument {
             argument: "status",
             reason: format!("{found} is no status; they go from 100 to 699"),
-        };
-        status.map(Self).ok_or(error)
+        })
     }
 }
 

@@ -198,6 +198,9 @@ pub struct Route {
 }
 
 thread_local! {
+    /// The empty text, which is of one allocation for all who have it.
+    static NOTHING: ImmutableString = ImmutableString::new();
+
     /// The route of the script that runs now. A function takes it out while it works, so that it is with the
     /// function, on the fiber's stack, when the function waits and another script runs.
     static CURRENT: RefCell<Option<Box<Route>>> = const { RefCell::new(None) };
@@ -220,7 +223,7 @@ impl Route {
             source,
             destination: None,
             send_socket: None,
-            path: "".into(),
+            path: NOTHING.with(Clone::clone),
             targets: Vec::new(),
             branch_flags: 0,
             q: 1000,

@@ -1,5 +1,7 @@
 //! Replies to requests (RFC 3261 §8.2.6), built from whatever the request holds.
 
+use std::io::Write;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -40,14 +42,13 @@ pub fn reply(
         check_value(text.as_bytes(), false)?;
     }
     let reason = if reason.is_empty() { standard_reason(status) } else { reason };
-    let length = body.bytes.len().to_string();
     let copied: SmallVec<[&Header; 16]> = copied(request, status).collect();
     let mut out = Writer(Vec::with_capacity(
         headers_size(&copied, extra_headers)
             + reason.len()
             + to_tag.map_or(0, str::len)
             + body.content_type.len()
-            + length.len()
+            + body.bytes.len().checked_ilog10().map_or(1, |last| 1 + last as usize)
             + body.bytes.len()
             + FRAME,
     ));
@@ -62,7 +63,8 @@ pub fn reply(
     if !body.content_type.is_empty() {
         out.put(&[b"Content-Type: ", body.content_type.as_bytes(), b"\r\n"]);
     }
-    out.put(&[b"Content-Length: ", length.as_bytes(), b"\r\n\r\n", body.bytes]);
+    let _ = write!(out.0, "Content-Length: {}\r\n\r\n", body.bytes.len());
+    out.put(&[body.bytes]);
     Ok(out.0.into())
 }
 
