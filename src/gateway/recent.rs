@@ -4,30 +4,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ahash::RandomState;
+use ahash::AHashMap;
 use bytes::Bytes;
 
 use crate::xmpp::Jid;
 
 /// The last requests that were handed over. What is beyond a bound is forgotten, the oldest first.
-///
-/// Each message is noted and hardly any is ever asked for, so that noting is cheap and asking looks at every id.
 #[derive(Debug)]
 pub struct Recent {
     bounds: RecentBounds,
-    hasher: RandomState,
-    /// Hashes of the ids, in the order of `requests`.
-    ids: VecDeque<u64>,
-    requests: VecDeque<Noted>,
+    /// The recipient, a bare JID, and the request, by the hash of what is ours in the id of the stanza.
+    requests: AHashMap<u64, (Arc<str>, Bytes)>,
+    /// The keys in the order in which they came.
+    order: VecDeque<(Instant, u64)>,
     bytes: usize,
-}
-
-#[derive(Debug)]
-struct Noted {
-    since: Instant,
-    /// A bare JID.
-    recipient: Arc<str>,
-    request: Bytes,
 }
 
 /// How much is remembered.
@@ -44,48 +34,51 @@ pub struct RecentBounds {
 impl Recent {
     /// Nothing is remembered yet.
     pub fn new(bounds: RecentBounds) -> Self {
-        let (ids, requests) = (VecDeque::new(), VecDeque::new());
-        Self { bounds, hasher: RandomState::new(), ids, requests, bytes: 0 }
+        Self { bounds, requests: AHashMap::new(), order: VecDeque::new(), bytes: 0 }
     }
 
     /// Remembers the request that the stanza `id` to `recipient`, a bare JID, was made from.
     pub fn note(&mut self, now: Instant, id: &str, recipient: Arc<str>, request: Bytes) {
-        if request.len() > self.bounds.bytes {
+        let (key, size) = (self.key(id), request.len());
+        if size > self.bounds.bytes {
             return;
         }
-        self.bytes += request.len();
-        self.ids.push_back(self.hasher.hash_one(key(id)));
-        self.requests.push_back(Noted { since: now, recipient, request });
+        if let Some((_, before)) = self.requests.insert(key, (recipient, request)) {
+            // Its first place in the order stays: that of the message.
+            self.bytes = self.bytes - before.len() + size;
+        } else {
+            self.bytes += size;
+            self.order.push_back((now, key));
+        }
         self.forget(now);
     }
 
     /// The request that an error with this `id` is about. Only the recipient and his server speak for him.
     pub fn request(&mut self, now: Instant, id: &str, from: &Jid) -> Option<Bytes> {
         self.forget(now);
-        let id = self.hasher.hash_one(key(id));
-        // The last of several tries.
-        let place = self.ids.iter().rposition(|noted| *noted == id)?;
-        let Noted { recipient, request, .. } = self.requests.get(place)?;
+        let (recipient, request) = self.requests.get(&self.key(id))?;
         let server = recipient.split_once('@').map_or(&**recipient, |(_, domain)| domain);
         let speaker = from.to_bare().to_string();
         (speaker == **recipient || speaker == server).then(|| request.clone())
     }
 
     fn forget(&mut self, now: Instant) {
-        let RecentBounds { requests, bytes, time } = self.bounds;
-        let is_over = |all: &Self, first: &Noted| {
-            first.since + time <= now || all.requests.len() > requests || all.bytes > bytes
-        };
-        while self.requests.front().is_some_and(|first| is_over(self, first)) {
-            self.ids.pop_front();
-            self.bytes -= self.requests.pop_front().map_or(0, |first| first.request.len());
+        while let Some((since, _)) = self.order.front()
+            && (*since + self.bounds.time <= now
+                || self.order.len() > self.bounds.requests
+                || self.bytes > self.bounds.bytes)
+            && let Some((_, key)) = self.order.pop_front()
+        {
+            let forgotten = self.requests.remove(&key);
+            self.bytes -= forgotten.map_or(0, |(_, request)| request.len());
         }
     }
-}
 
-/// What is ours in the id of a stanza; in front of it may stand the branch of its request.
-fn key(stanza_id: &str) -> &str {
-    stanza_id.rsplit('.').next().unwrap_or(stanza_id)
+    /// In front of what is ours in an id may stand the branch of its request.
+    fn key(&self, stanza_id: &str) -> u64 {
+        let ours = stanza_id.rsplit('.').next().unwrap_or(stanza_id);
+        self.requests.hasher().hash_one(ours)
+    }
 }
 
 #[cfg(test)]
@@ -132,10 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_tries_is_the_one() {
+    fn a_second_try_counts_once() {
         let mut recent = Recent::new(BOUNDS);
         recent.note(origin(), "1", "bob@x".into(), Bytes::from_static(b"hello"));
         recent.note(origin(), "1", "bob@x".into(), Bytes::from_static(b"hello again"));
+        assert_eq!((recent.bytes, recent.order.len()), (11, 1));
         assert_eq!(found(&mut recent, "1", "bob@x").as_deref(), Some(&b"hello again"[..]));
     }
 }
