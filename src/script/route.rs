@@ -74,7 +74,7 @@ pub struct Target {
 impl Target {
     /// A way to a Request-URI, as good as any.
     pub fn new(uri: impl Into<ImmutableString>) -> Self {
-        Self { uri: uri.into(), destination: None, path: "".into(), q: 1000, flags: 0 }
+        Self { uri: uri.into(), destination: None, path: nothing(), q: 1000, flags: 0 }
     }
 }
 
@@ -198,12 +198,16 @@ pub struct Route {
 }
 
 thread_local! {
-    /// The empty text, which is of one allocation for all who have it.
     static NOTHING: ImmutableString = ImmutableString::new();
 
     /// The route of the script that runs now. A function takes it out while it works, so that it is with the
     /// function, on the fiber's stack, when the function waits and another script runs.
     static CURRENT: RefCell<Option<Box<Route>>> = const { RefCell::new(None) };
+}
+
+/// The empty text, of one allocation for all who have it.
+fn nothing() -> ImmutableString {
+    NOTHING.with(Clone::clone)
 }
 
 impl Route {
@@ -223,7 +227,7 @@ impl Route {
             source,
             destination: None,
             send_socket: None,
-            path: NOTHING.with(Clone::clone),
+            path: nothing(),
             targets: Vec::new(),
             branch_flags: 0,
             q: 1000,
